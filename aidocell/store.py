@@ -1,0 +1,372 @@
+"""Single-file Zarr: every store is one zip-packed Zarr v3 AnnData, ``NAME.zarr.zip``.
+
+A store is written to a temporary folder, packed (stored, sorted, fixed timestamps, so that equal
+content gives equal bytes) and renamed into place. The zip's comment holds a sha256 of everything
+before it, so :func:`verify` notices a change of any byte; every chunk read by row is checked
+against its CRC-32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import zarr
+from anndata.io import read_elem, sparse_dataset, write_elem
+from scipy import sparse
+
+from aidocell.errors import InputError
+from aidocell.files import atomic, refuse_existing, remove
+
+__all__ = ["SUFFIX", "StoreReader", "StoreWriter", "export", "read_store", "verify", "write_store"]
+
+SUFFIX = ".zarr.zip"
+_COMMENT = b"aidocell sha256 "
+_COMMENT_SIZE = len(_COMMENT) + 64
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no time goes into the bytes
+_CHUNK = 1 << 20  # elements of X's arrays in one Zarr chunk
+
+
+def write_store(
+    adata: ad.AnnData, path: str | Path, *, provenance: dict, overwrite: bool = False
+) -> None:
+    """Write `adata` as one file, whole or not at all.
+
+    Parameters
+    ----------
+    adata
+        What to store; not changed.
+    path
+        ``NAME.zarr.zip``.
+    provenance
+        Goes to ``uns["aidocell"]``; no time, host or path, so that equal work gives equal bytes.
+    overwrite
+        Replace a file that is there; otherwise that is ``E_OUTPUT_EXISTS``.
+    """
+    with _new_store(path, overwrite=overwrite) as folder, _deterministic():
+        # a shallow copy, so that the caller's uns stays as it is
+        copy = ad.AnnData(
+            X=adata.X,
+            obs=adata.obs,
+            var=adata.var,
+            obsm=dict(adata.obsm),
+            layers=dict(adata.layers),
+            uns={**adata.uns, "aidocell": provenance},
+        )
+        write_elem(zarr.open_group(folder, mode="w", zarr_format=3), "/", copy)
+
+
+def read_store(path: str | Path) -> ad.AnnData:
+    """Read any output whole, verified against its sha256.
+
+    Raises
+    ------
+    InputError
+        ``E_FILE_MISSING``, or ``E_STORE_DAMAGED`` where a byte is not as it was written.
+    """
+    verify(path)
+    with _opened(path) as store:
+        adata = ad.read_zarr(store)
+    if "aidocell" in adata.uns:
+        adata.uns["aidocell"] = _plain(adata.uns["aidocell"])
+    return adata
+
+
+def verify(path: str | Path) -> None:
+    """Raise ``E_STORE_DAMAGED`` unless every byte of the store is as it was written."""
+    path = Path(path)
+    _require_file(path)
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        handle.seek(max(size - _COMMENT_SIZE, 0))
+        comment = handle.read()
+        if not comment.startswith(_COMMENT):
+            raise _damaged(path, "its closing checksum is missing")
+        if comment != _COMMENT + _digest_head(path).encode():
+            raise _damaged(path, "its bytes do not match its checksum")
+
+
+class StoreReader:
+    """A store opened for reading rows; use as a context manager.
+
+    Opening checks that every chunk is there, reading checks the CRC-32 of each chunk it touches;
+    :func:`verify` reads the whole file and is for whole-file readers.
+
+    Attributes
+    ----------
+    shape
+        Cells, genes.
+    obs, var
+        Tables of cells and genes.
+    provenance
+        ``uns["aidocell"]`` as plain Python values.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        _require_file(self.path)
+
+    def __enter__(self) -> StoreReader:
+        with _reading(self.path):
+            _require_all_chunks(self.path)
+            self._store = zarr.storage.ZipStore(self.path, mode="r")
+            self._group = zarr.open_group(self._store, mode="r")
+            self.obs: pd.DataFrame = read_elem(self._group["obs"])
+            self.var: pd.DataFrame = read_elem(self._group["var"])
+            self.provenance: dict = _plain(read_elem(self._group["uns"]).get("aidocell", {}))
+        self.shape = (len(self.obs), len(self.var))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._store.close()
+
+    def rows(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Rows ``start`` to ``stop`` of X, read straight from the zip."""
+        with _reading(self.path):
+            return sparse.csr_matrix(sparse_dataset(self._group["X"])[start:stop])
+
+    def chunks(self, size: int = 4096) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        """Pairs of first row and rows, in order."""
+        for start in range(0, self.shape[0], size):
+            yield start, self.rows(start, min(start + size, self.shape[0]))
+
+
+class StoreWriter:
+    """Write a count matrix in chunks of cells, in memory bounded by a chunk; a context manager.
+
+    Nothing appears under `path` unless the body ends without an error. The provenance gains
+    ``counts_digest``, a digest of X, cell names and genes that does not depend on the chunking.
+
+    Parameters
+    ----------
+    path
+        ``NAME.zarr.zip``.
+    var
+        Table of the genes, in the order of the columns.
+    provenance
+        Goes to ``uns["aidocell"]``.
+    """
+
+    def __init__(
+        self, path: str | Path, *, var: pd.DataFrame, provenance: dict, overwrite: bool = False
+    ) -> None:
+        self._context = _new_store(path, overwrite=overwrite)
+        self._var, self._provenance = var, provenance
+        self._obs: list[pd.DataFrame] = []
+        self._row_lengths: list[np.ndarray] = []
+        self._hashes = {"data": hashlib.sha256(), "indices": hashlib.sha256()}
+
+    def __enter__(self) -> StoreWriter:
+        self._group = zarr.open_group(self._context.__enter__(), mode="w", zarr_format=3)
+        self._arrays = {
+            name: self._group.create_array(
+                f"X/{name}",
+                shape=(0,),
+                chunks=(_CHUNK,),
+                dtype="int32",
+                config={"write_empty_chunks": True},
+            )
+            for name in ("data", "indices")
+        }
+        return self
+
+    def append(self, counts: sparse.csr_matrix, obs: pd.DataFrame) -> None:
+        """Add cells: raw counts (cells, genes) and their rows of the cell table."""
+        counts = sparse.csr_matrix(counts)
+        counts.sort_indices()
+        for name, array in self._arrays.items():
+            values = getattr(counts, name).astype(np.int32)
+            self._hashes[name].update(values.tobytes())
+            array.append(values)
+        self._row_lengths.append(np.diff(counts.indptr).astype(np.int64))
+        self._obs.append(obs)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool | None:
+        if kind is None:
+            try:
+                self._finish()
+            except BaseException as failure:
+                self._context.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        return self._context.__exit__(kind, error, trace)
+
+    def _finish(self) -> None:
+        obs = pd.concat(self._obs) if self._obs else pd.DataFrame()
+        lengths = np.concatenate([np.zeros(1, np.int64), *self._row_lengths])
+        indptr = np.cumsum(lengths)
+        shape = [len(obs), len(self._var)]
+        with _deterministic():
+            self._group["X"].create_array("indptr", data=indptr, chunks=(_CHUNK,))
+            self._group["X"].attrs.update(
+                {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape}
+            )
+            self._group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+            digest = self._digest(obs, lengths, shape)
+            parts = {
+                "obs": obs,
+                "var": self._var,
+                "uns": {"aidocell": {**self._provenance, "counts_digest": digest}},
+            }
+            for name, part in parts.items():
+                write_elem(self._group, name, part)
+            for name in ("obsm", "obsp", "varm", "varp", "layers"):
+                write_elem(self._group, name, {})
+
+    def _digest(self, obs: pd.DataFrame, lengths: np.ndarray, shape: list[int]) -> str:
+        names = [*obs.index.astype(str), *self._var.index.astype(str)]
+        measured = (
+            self._var["measured"].to_numpy(bool)
+            if "measured" in self._var
+            else np.ones(shape[1], bool)
+        )
+        parts = [
+            json.dumps(shape).encode(),
+            json.dumps(names).encode(),
+            measured.tobytes(),
+            lengths.tobytes(),
+            *(h.digest() for h in self._hashes.values()),
+        ]
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def export(path: str | Path, output: str | Path, *, overwrite: bool = False) -> None:
+    """Write a verified store as ``.h5ad`` for scanpy, Seurat or CELLxGENE."""
+    refuse_existing(output, overwrite=overwrite)
+    adata = read_store(path)
+    with atomic(output) as temporary:
+        adata.write_h5ad(temporary, compression="gzip")
+
+
+@contextmanager
+def _new_store(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a folder to fill; pack it to `path` when the body ends well."""
+    path = Path(path)
+    if not path.name.endswith(SUFFIX):
+        raise InputError(
+            "E_USAGE", f"the output {path} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"
+        )
+    refuse_existing(path, overwrite=overwrite)
+    with atomic(path) as temporary:
+        folder = temporary.with_name(temporary.name + ".folder")
+        try:
+            yield folder
+            _pack(folder, temporary)
+        finally:
+            remove(folder)
+
+
+def _pack(folder: Path, target: Path) -> None:
+    """Zip `folder` so that equal content gives equal bytes, and seal it with a sha256."""
+    members = sorted(p for p in folder.rglob("*") if p.is_file())
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for member in members:
+            info = zipfile.ZipInfo(member.relative_to(folder).as_posix(), _EPOCH)
+            info.create_system = 3
+            info.external_attr = 0o644 << 16
+            info.file_size = member.stat().st_size  # lets zipfile decide on zip64 by itself
+            with member.open("rb") as source, archive.open(info, "w") as sink:
+                while block := source.read(1 << 22):
+                    sink.write(block)
+        archive.comment = _COMMENT + b"0" * 64
+    seal = _digest_head(target).encode()
+    with target.open("r+b") as handle:
+        handle.seek(-64, 2)
+        handle.write(seal)
+
+
+def _digest_head(path: Path) -> str:
+    """Hex sha256 of all bytes before the comment."""
+    left = path.stat().st_size - _COMMENT_SIZE
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while left > 0 and (block := handle.read(min(left, 1 << 22))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Zarr v3 with every chunk written: a missing one would read as zeros without a word."""
+    with (
+        ad.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False),
+        zarr.config.set({"array.write_empty_chunks": True}),
+    ):
+        yield
+
+
+def _require_all_chunks(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        present: dict[str, int] = {}
+        for name in names:
+            array, found, _ = (
+                name.rpartition("/c/") if "/c/" in name else (name[:-2], name.endswith("/c"), "")
+            )
+            if found:
+                present[array] = present.get(array, 0) + 1
+        for name in (n for n in names if n.endswith("/zarr.json")):
+            expected = _chunk_count(json.loads(archive.read(name)))
+            array = name.removesuffix("/zarr.json")
+            if present.get(array, 0) != expected:
+                raise _damaged(path, f"chunks of {array} are missing")
+
+
+def _chunk_count(metadata: dict) -> int:
+    if metadata["node_type"] != "array" or metadata["attributes"].get("encoding-type") == "null":
+        return 0  # groups have no chunks, and anndata writes None as an array without any
+    sizes = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    return math.prod(-(-n // size) for n, size in zip(metadata["shape"], sizes, strict=True))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[zarr.storage.ZipStore]:
+    with _reading(Path(path)), zarr.storage.ZipStore(path, mode="r") as store:
+        yield store
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file where a read fails: a torn zip, a wrong CRC, a missing or odd member."""
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
+        raise _damaged(path, f"{type(error).__name__} on reading") from error
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(
+            "E_FILE_MISSING", f"{path} does not exist or is no file", fix="check the path"
+        )
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(
+        "E_STORE_DAMAGED", f"{path} is torn or changed: {why}", fix="delete it and make it again"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn what Zarr gives back (numpy scalars, arrays) into plain Python values."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.ndim else value.item()
+    return value.item() if isinstance(value, np.generic) else value
