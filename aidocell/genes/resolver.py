@@ -102,7 +102,7 @@ class Resolver:
         if known >= 0:
             return known, "ensembl_id"
         # A mouse row is no human row, even where its symbol happens to be spelled like one (C3).
-        if is_foreign_id(gene_id) or is_foreign_id(symbol):
+        if any(is_foreign_id(name) and name not in self._names for name in (gene_id, symbol)):
             return -1, "other_species"
         return self._by_name(_symbol(gene_id, symbol))
 
