@@ -55,9 +55,7 @@ CATALOGUE = {
 
 def printable(text: object) -> str:
     """Escape control characters, so that a name from a file stays on one log line."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 class AidocellError(Exception):

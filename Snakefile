@@ -1,0 +1,53 @@
+# The data flow, stage by stage; config/README.md explains every key.
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27.1")
+
+
+# another working directory without a config of its own runs the one of this repository
+configfile: (
+    "config/config.yaml"
+    if Path("config/config.yaml").exists()
+    else str(Path(workflow.basedir) / "config/config.yaml")
+)
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/check.smk"
+include: "workflow/rules/qc.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/annotate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    check_only,
+    qc_only,
+    embeddings_only,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/report.html",
+        "results/manifest.tsv",
+
+
+rule check_only:
+    input:
+        "results/admission.tsv",
+
+
+rule qc_only:
+    input:
+        per_sample("results/samples/{sample}/qc.parquet"),
+
+
+rule embeddings_only:
+    input:
+        per_sample("results/samples/{sample}/embeddings.zarr.zip"),

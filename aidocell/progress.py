@@ -1,0 +1,83 @@
+"""Progress of long work: a bar on a terminal, log lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["progress"]
+
+log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_LINES = 30
+
+
+@contextmanager
+def progress(what: str, total: int, *, unit: str = "cells") -> Iterator[Callable[[int], None]]:
+    """Give a function that is told how many more units are done.
+
+    Parameters
+    ----------
+    what
+        Names the work, for instance ``"Embedding pbmc3k"``.
+    total
+        Units in all.
+    """
+    with (_bar if sys.stderr.isatty() else _lines)(what, total, unit) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task(what, total=total, rate="")
+
+        def advance(done: int) -> None:
+            bars.update(task, advance=done)
+            speed = bars.tasks[0].speed
+            bars.update(task, rate=f"{speed:,.2f} {unit}/s" if speed else "")
+
+        yield advance
+
+
+@contextmanager
+def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    began = last = time.monotonic()
+    finished = 0
+
+    def advance(done: int) -> None:
+        nonlocal finished, last
+        finished += done
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES or finished == total:
+            last = now
+            rate = finished / max(now - began, 1e-9)
+            left = (total - finished) / rate
+            log.info(
+                "%s: %d of %d %s, %.3g %s/s, %s left",
+                what,
+                finished,
+                total,
+                unit,
+                rate,
+                unit,
+                _clock(left),
+            )
+
+    yield advance
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

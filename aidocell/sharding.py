@@ -1,0 +1,345 @@
+"""Embedding in shards: the plan, one shard, and the gathering of all.
+
+Cells are independent, so a sample is cut into ranges of rows. The plan's key is a hash of all
+that can change a result; its first 12 hex digits are in every shard's path, so a shard made from
+other counts, another checkpoint or other options simply lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from aidocell.counts import InputOptions, align_file
+from aidocell.embedding import Runtime, embed_rows, require_pooling, resolve_runtime
+from aidocell.errors import InputError, printable
+from aidocell.files import refuse_existing, remove, write_json
+from aidocell.lock import hold
+from aidocell.model import AidoCell, CheckpointInfo, ModelConfig, load_model
+from aidocell.progress import progress
+from aidocell.provenance import REVISION, VERSION, require_same, run_key
+from aidocell.store import SUFFIX, StoreReader, read_store, write_store
+
+__all__ = ["EMBEDDING", "embed_file", "embed_shard", "gather", "plan_shards"]
+
+log = logging.getLogger(__name__)
+
+EMBEDDING = "X_aidocell"
+_CELLS_PER_SHARD = 2000
+_SECONDS_PER_BLOCK = 30  # about what a killed `embed` loses
+_ASSUMED_FLOPS = {"cpu": 5e10, "cuda": 1e14}  # per second, only to size those blocks
+
+
+def plan_shards(
+    counts: str | Path,
+    output: str | Path,
+    *,
+    checkpoint: CheckpointInfo,
+    pooling: str,
+    precision: str,
+    attention: str,
+    shard_cells: int | str = "auto",
+) -> dict:
+    """Write the plan of a sample, ``shards.json``: row ranges and run key, no times.
+
+    A plan that is there is kept as long as its key holds, also where `shard_cells` changed since:
+    its finished shards stay good.
+
+    Parameters
+    ----------
+    counts
+        The sample's ``counts.zarr.zip``.
+    checkpoint
+        What the model is; its weights are not needed here.
+    shard_cells
+        Cells in a shard; ``auto`` is 2,000.
+    """
+    options = {"pooling": pooling, "precision": precision, "attention": attention}
+    size = _CELLS_PER_SHARD if shard_cells == "auto" else int(shard_cells)
+    with StoreReader(counts) as store:
+        return _plan(store, Path(output), checkpoint, options, size)
+
+
+def embed_shard(
+    counts: str | Path,
+    plan: str | Path,
+    rows: str,
+    output: str | Path,
+    *,
+    model: str,
+    revision: str | None = None,
+    device: str = "auto",
+    batch_size: int | str = "auto",
+    accept_license: bool = False,
+) -> None:
+    """Embed the cells of one shard into a store of its own.
+
+    Parameters
+    ----------
+    counts, plan
+        The sample's ``counts.zarr.zip`` and ``shards.json``.
+    rows
+        Row range as in the shard's file name, ``"<start>-<stop>"``.
+    model
+        The checkpoint that the plan was made for.
+
+    Raises
+    ------
+    InputError
+        ``E_STORE_MISMATCH``: counts or checkpoint are not those of the plan.
+    """
+    planned = _read_plan(plan)
+    options = planned["options"]
+    runtime = resolve_runtime(
+        device=device, precision=options["precision"], attention=options["attention"]
+    )
+    network = load_model(model, revision=revision, accept_license=accept_license)
+    require_same(
+        "checkpoint", planned["model"]["sha256"], network.checkpoint.sha256, where=str(model)
+    )
+    start, stop = (int(part) for part in rows.split("-"))
+    with (
+        _planned_counts(counts, planned) as store,
+        progress(f"Rows {rows}", stop - start) as advance,
+    ):
+        _run_shard(
+            network, store, planned, (start, stop), Path(output), runtime, batch_size, advance
+        )
+
+
+def gather(
+    counts: str | Path,
+    plan: str | Path,
+    shards: Sequence[str | Path],
+    output: str | Path,
+    *,
+    overwrite: bool = True,
+) -> None:
+    """Join the shards of a plan into ``embeddings.zarr.zip``, cells in the order of the counts.
+
+    Raises
+    ------
+    InputError
+        ``E_STORE_MISMATCH``: a shard of another plan, or one too few; ``E_STORE_DAMAGED``: a torn
+        one.
+    """
+    planned = _read_plan(plan)
+    with _planned_counts(counts, planned) as store:
+        obs = store.obs
+    parts = [_read_shard(path, planned) for path in sorted(shards, key=_first_row)]
+    names = [name for part in parts for name in part.obs_names]
+    provenance = dict(parts[0].uns["aidocell"])
+    left_out = [name for part in parts for name in part.uns["aidocell"].get("left_out", [])]
+    if left_out:
+        provenance["left_out"] = left_out
+    in_order = obs.index[~obs.index.isin(left_out)]
+    require_same("cells", in_order.tolist(), names, where=f"the shards of {plan}")
+    vectors = np.concatenate([part.obsm[EMBEDDING] for part in parts])
+    gathered = ad.AnnData(obs=obs.loc[names], obsm={EMBEDDING: vectors})
+    write_store(gathered, output, provenance=provenance, overwrite=overwrite)
+
+
+def embed_file(
+    source: str | Path,
+    model: str,
+    output: str | Path,
+    *,
+    input_options: InputOptions | None = None,
+    pooling: str = "mean",
+    device: str = "auto",
+    precision: str = "auto",
+    attention: str = "auto",
+    batch_size: int | str = "auto",
+    revision: str | None = None,
+    accept_license: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Align and embed any INPUT; a killed run goes on where it stopped, with the same bytes.
+
+    Work so far lies in a hidden folder beside `output`, which one process holds at a time.
+    Cells without a count in the model's genes are left out by name, with a warning.
+    """
+    output = Path(output)
+    refuse_existing(output, overwrite=overwrite)
+    if not output.name.endswith(SUFFIX):
+        raise InputError(
+            "E_USAGE", f"the output {output} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"
+        )
+    require_pooling(pooling)
+    runtime = resolve_runtime(device=device, precision=precision, attention=attention)
+    options = {"pooling": pooling, "precision": precision, "attention": attention}
+    work = output.with_name(f".{output.name}.partial")
+    fresh = not work.exists()
+    with hold(output.with_name(f".{output.name}.lock")):
+        try:
+            network = load_model(model, revision=revision, accept_license=accept_license)
+            counts = _aligned(Path(source), network, input_options or InputOptions(), work)
+            shards = _embed_blocks(network, counts, work, options, runtime, batch_size)
+            gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
+        except InputError:
+            if fresh:
+                remove(work)
+            raise
+        remove(work)
+
+
+def _aligned(source: Path, network: AidoCell, options: InputOptions, work: Path) -> Path:
+    """The counts over the model's genes: `source` itself where it holds them, or a new file."""
+    if source.name.endswith(SUFFIX) and options == InputOptions():
+        with StoreReader(source) as store:
+            if store.provenance.get("genes_sha256") == network.genes.sha256 and store.shape[1]:
+                return source
+    counts = work / f"counts{SUFFIX}"
+    align_file(source, counts, options=options, vocabulary=network.genes, overwrite=True)
+    return counts
+
+
+def _embed_blocks(
+    network: AidoCell,
+    counts: Path,
+    work: Path,
+    options: dict[str, str],
+    runtime: Runtime,
+    batch_size: int | str,
+) -> list[Path]:
+    """Embed what is not there yet, in blocks small enough that a kill costs little."""
+    shards = []
+    with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
+        size = _block_cells(network.config, runtime)
+        plan = _plan(store, work / "shards.json", network.checkpoint, options, size)
+        for start, stop in plan["shards"]:
+            shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
+            if shards[-1].exists():
+                advance(stop - start)
+            else:
+                _run_shard(
+                    network, store, plan, (start, stop), shards[-1], runtime, batch_size, advance
+                )
+    return shards
+
+
+def _plan(
+    store: StoreReader, output: Path, checkpoint: CheckpointInfo, options: dict[str, str], size: int
+) -> dict:
+    require_same(
+        "gene list",
+        checkpoint.genes_sha256,
+        store.provenance["genes_sha256"],
+        where=str(store.path),
+    )
+    made_from = {
+        "model": {
+            "id": checkpoint.id,
+            "sha256": checkpoint.sha256,
+            "revision": checkpoint.revision or "",
+        },
+        "genes_sha256": checkpoint.genes_sha256,
+        "counts_digest": store.provenance["counts_digest"],
+        "options": options,
+    }
+    # the name of a checkpoint changes no result; its tensors do
+    key = run_key(revision=REVISION["embed"], **{**made_from, "model": checkpoint.sha256})
+    if output.exists() and (kept := _read_plan(output))["run_key"] == key:
+        return kept
+    cells = store.shape[0]
+    shards = [[start, min(start + size, cells)] for start in range(0, cells, size)]
+    plan = {"run_key": key, "key": key[:12], **made_from, "cells": cells, "shards": shards}
+    write_json(output, plan)
+    return plan
+
+
+def _run_shard(
+    network: AidoCell,
+    store: StoreReader,
+    plan: dict,
+    rows: tuple[int, int],
+    output: Path,
+    runtime: Runtime,
+    batch_size: int | str,
+    advance: Callable[[int], None],
+) -> None:
+    counts = store.rows(*rows)
+    names = store.obs.index[slice(*rows)]
+    has_counts = counts.getnnz(axis=1) > 0
+    batches = embed_rows(
+        network,
+        counts[has_counts],
+        measured=store.var["measured"].to_numpy(bool),
+        pooling=plan["options"]["pooling"],
+        runtime=runtime,
+        batch_size=batch_size,
+        advance=advance,
+    )
+    began = time.monotonic()
+    vectors = np.concatenate([np.empty((0, network.config.hidden_size), np.float32), *batches])
+    if not np.isfinite(vectors).all():
+        raise InputError(
+            "E_MODEL_CONFIG",
+            f"checkpoint {network.checkpoint.id} gives NaN or infinity for rows {rows[0]}-{rows[1]}",
+            fix="use --precision float32, or another checkpoint",
+        )
+    log.info("rows %d-%d: %.3g cells/s", *rows, len(vectors) / (time.monotonic() - began))
+    provenance = _provenance(plan, runtime, names[~has_counts].tolist())
+    shard = ad.AnnData(obs=pd.DataFrame(index=names[has_counts]), obsm={EMBEDDING: vectors})
+    write_store(shard, output, provenance=provenance, overwrite=True)
+
+
+def _provenance(plan: dict, runtime: Runtime, left_out: list[str]) -> dict:
+    """What goes into a store of embeddings: no time, host or path."""
+    if left_out:
+        log.warning(
+            "left out %d cells without a count in the model's genes: %s",
+            len(left_out),
+            printable(", ".join(left_out[:5])),
+        )
+    kept = ("run_key", "model", "genes_sha256", "counts_digest", "options")
+    return {
+        "stage": "embed",
+        "revision": REVISION["embed"],
+        "version": VERSION,
+        **{name: plan[name] for name in kept},
+        "resolved": asdict(runtime),
+        **({"left_out": left_out} if left_out else {}),
+    }
+
+
+def _read_shard(path: str | Path, plan: dict) -> ad.AnnData:
+    shard = read_store(path)
+    require_same("run key", plan["run_key"], shard.uns["aidocell"].get("run_key"), where=str(path))
+    return shard
+
+
+@contextmanager
+def _planned_counts(counts: str | Path, plan: dict) -> Iterator[StoreReader]:
+    """Open the counts that the plan was made for, and no others."""
+    with StoreReader(counts) as store:
+        found = store.provenance.get("counts_digest")
+        require_same("counts digest", plan["counts_digest"], found, where=str(counts))
+        yield store
+
+
+def _read_plan(path: str | Path) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _first_row(path: str | Path) -> int:
+    return int(Path(path).name.split("-")[0])
+
+
+def _block_cells(config: ModelConfig, runtime: Runtime) -> int:
+    """Cells of about half a minute of work: attention is 4·S²·H a layer, the rest 8·S·H² + 6·S·H·I."""
+    positions, hidden = config.max_position_embeddings + 2, config.hidden_size
+    layer = 4 * positions**2 * hidden + positions * hidden * (
+        8 * hidden + 6 * config.intermediate_size
+    )
+    seconds = config.num_hidden_layers * layer / _ASSUMED_FLOPS[runtime.device]
+    return int(np.clip(_SECONDS_PER_BLOCK / seconds, 1, 5000))

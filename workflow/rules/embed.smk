@@ -1,0 +1,69 @@
+# Plans the shards of a sample, embeds each in a job of its own, and joins them.
+localrules:
+    plan,
+
+
+checkpoint plan:
+    input:
+        counts="results/samples/{sample}/counts.zarr.zip",
+        model="results/model.json",
+    output:
+        # kept from run to run: a plan whose key still holds is not made anew
+        plan=update("results/samples/{sample}/shards.json"),
+    log:
+        "results/logs/plan/{sample}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        embed={
+            name: config["embed"][name]
+            for name in ("pooling", "precision", "attention", "shard_cells")
+        },
+        revision=REVISION["embed"],
+    message:
+        "Planning the shards of {wildcards.sample}"
+    script:
+        "../scripts/plan.py"
+
+
+rule embed_shard:
+    input:
+        # the plan is the gate, by content: its key is part of the shard's path
+        counts=ancient("results/samples/{sample}/counts.zarr.zip"),
+        plan=ancient("results/samples/{sample}/shards.json"),
+    output:
+        embeddings="results/samples/{sample}/shards/{key}/{rows}.zarr.zip",
+    log:
+        "results/logs/embed_shard/{sample}/{key}/{rows}.log",
+    benchmark:
+        "results/benchmarks/embed_shard/{sample}/{key}/{rows}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+    message:
+        "Embedding {wildcards.sample}, cells {wildcards.rows}"
+    script:
+        "../scripts/embed_shard.py"
+
+
+rule gather:
+    input:
+        counts="results/samples/{sample}/counts.zarr.zip",
+        plan="results/samples/{sample}/shards.json",
+        shards=shards_of,
+    output:
+        embeddings="results/samples/{sample}/embeddings.zarr.zip",
+    log:
+        "results/logs/gather/{sample}.log",
+    benchmark:
+        "results/benchmarks/gather/{sample}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        revision=REVISION["gather"],
+    message:
+        "Gathering the embeddings of {wildcards.sample}"
+    script:
+        "../scripts/gather.py"

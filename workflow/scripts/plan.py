@@ -1,0 +1,13 @@
+"""Plan the shards of one sample."""
+
+from aidocell.joblog import job_log
+
+with job_log(snakemake.log[0]):
+    from aidocell.stages import plan_sample
+
+    plan_sample(
+        snakemake.input.counts,
+        snakemake.input.model,
+        snakemake.output.plan,
+        embed=snakemake.params.embed,
+    )

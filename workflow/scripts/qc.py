@@ -1,0 +1,15 @@
+"""Measure and judge the cells of one sample."""
+
+from aidocell.joblog import job_log
+
+with job_log(snakemake.log[0]):
+    from aidocell.counts import InputOptions
+    from aidocell.stages import qc_sample
+
+    qc_sample(
+        snakemake.params.path,
+        InputOptions(**snakemake.params.reading),
+        snakemake.output.table,
+        thresholds=snakemake.params.thresholds,
+        model=snakemake.config["model"],
+    )
