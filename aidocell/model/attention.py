@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -16,10 +17,17 @@ from torch.nn import functional
 
 from aidocell.errors import InputError
 
-__all__ = ["ATTENTION", "AUTO", "BACKENDS", "resolve_attention"]
+__all__ = ["ATTENTION", "AUTO", "BACKENDS", "resolve_attention", "without_autocast"]
 
 # Rows of the positions × positions weights that `reference` holds at a time.
 QUERY_BLOCK = 512
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """A region in which autocast, if the caller uses it, does not lower the precision."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -30,7 +38,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """The plain formula, a block of queries at a time; half precision is widened to float32."""
     wide = torch.promote_types(q.dtype, torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q.device):
         keys, values = k.to(wide).transpose(-1, -2) / q.shape[-1] ** 0.5, v.to(wide)
         blocks = [
             torch.softmax(block.to(wide) @ keys, -1) @ values

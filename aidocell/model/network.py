@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aidocell.errors import InputError
-from aidocell.model.attention import BACKENDS, resolve_attention
+from aidocell.model.attention import BACKENDS, resolve_attention, without_autocast
 from aidocell.model.config import ModelConfig
 
 __all__ = ["AidoCell"]
@@ -39,7 +39,7 @@ class GeneEmbedding(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:  # (cells, positions) -> (cells, positions, hidden)
         # Half precision would round the values to two or three digits before they are binned.
-        with torch.autocast(values.device.type, enabled=False):
+        with without_autocast(values.device):
             direct = functional.leaky_relu(self.linear1(values[..., None]), 0.1)
             bins = torch.softmax(self.alpha * direct + self.linear2(direct), dim=-1)
             embedded = bins @ self.lookup_table.weight

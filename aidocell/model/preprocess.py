@@ -45,7 +45,8 @@ def preprocess(counts: np.ndarray | Tensor) -> np.ndarray | Tensor:
             f"counts are of type {array.dtype}, not a dense array of numbers",
             fix="pass an array of counts (of a sparse matrix, `matrix.toarray()`)",
         )
-    return _preprocess(torch.from_numpy(np.ascontiguousarray(array))).numpy()
+    # float64 holds every count exactly, and torch has no arithmetic for unsigned numbers.
+    return _preprocess(torch.from_numpy(array.astype(np.float64))).numpy()
 
 
 def _preprocess(counts: Tensor) -> Tensor:
