@@ -1,0 +1,1 @@
+"""Labels, splits, metrics and intervals: how an annotation method is judged."""

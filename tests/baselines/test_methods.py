@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from aidocell.baselines import METHODS
+from aidocell.baselines.genes import log_normalise
+
+CLASSES = ["B", "NK", "T"]
+
+
+def toy(cells_per_class=12, *, seed=0):
+    """Counts of three classes, each with five genes of its own; cells in mixed order."""
+    rng = np.random.default_rng(seed)
+    y = np.array(CLASSES * cells_per_class, dtype=object)
+    rates = np.full((len(y), 40), 0.5)
+    for i, name in enumerate(CLASSES):
+        rates[y == name, 5 * i : 5 * i + 5] = 20
+    return sparse.csr_matrix(rng.poisson(rates)), y
+
+
+def features(name, counts):
+    return counts.toarray().astype(np.float32) if METHODS[name].needs == "embedding" else counts
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_probabilities_have_one_column_a_class_and_sum_to_one(name):
+    counts, y = toy()
+    X, module = features(name, counts), METHODS[name].module
+    fitted = module.fit(X, y, seed=0)
+    probabilities = module.predict_proba(fitted, X[:5])
+    assert fitted.classes_.tolist() == CLASSES
+    assert probabilities.shape == (5, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "majority"])
+def test_separable_classes_are_told_apart_on_new_cells(name):
+    counts, y = toy()
+    new, truth = toy(seed=1)
+    module = METHODS[name].module
+    fitted = module.fit(features(name, counts), y, seed=0)
+    called = module.predict_proba(fitted, features(name, new)).argmax(axis=1)
+    assert fitted.classes_[called].tolist() == truth.tolist()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_fits_agree_to_the_last_bit(name):
+    counts, y = toy()
+    X, module = features(name, counts), METHODS[name].module
+    first, second = (module.predict_proba(module.fit(X, y, seed=3), X) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_order_of_training_cells_changes_nothing_that_matters(name):
+    counts, y = toy()
+    shuffled = np.random.default_rng(1).permutation(len(y))
+    X, module = features(name, counts), METHODS[name].module
+    expected = module.predict_proba(module.fit(X, y, seed=0), X)
+    found = module.predict_proba(module.fit(X[shuffled], y[shuffled], seed=0), X)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_majority_gives_the_shares_of_the_training_cells():
+    module = METHODS["majority"].module
+    fitted = module.fit(np.zeros((4, 2)), np.array(["b", "a", "b", "b"]), seed=0)
+    np.testing.assert_array_equal(
+        module.predict_proba(fitted, np.zeros((2, 2))), [[0.25, 0.75]] * 2
+    )
+
+
+def test_counts_are_normalised_to_ten_thousand_and_empty_cells_stay_zero():
+    counts = sparse.csr_matrix([[1, 3, 0], [0, 0, 0]])
+    expected = [[np.log1p(2500), np.log1p(7500), 0], [0, 0, 0]]
+    np.testing.assert_allclose(log_normalise(counts).toarray(), expected)
+    assert counts.toarray().tolist() == [[1, 3, 0], [0, 0, 0]]
+
+
+def test_genes_logistic_is_plain_logistic_regression_on_all_genes():
+    counts, y = toy()
+    dense = np.log1p(counts.toarray() / counts.sum(axis=1).A1[:, None] * 1e4)
+    expected = LogisticRegression(max_iter=10_000).fit(dense, y).predict_proba(dense)
+    module = METHODS["genes-logistic"].module
+    found = module.predict_proba(module.fit(counts, y, seed=0), counts)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_pca_logistic_equals_dense_z_scores_and_full_pca():
+    counts, y = toy()
+    dense = log_normalise(counts).toarray()
+    pipeline = make_pipeline(
+        StandardScaler(), PCA(35, svd_solver="full"), LogisticRegression(max_iter=10_000)
+    )
+    expected = pipeline.fit(dense, y).predict_proba(dense)
+    module = METHODS["pca-logistic"].module
+    found = module.predict_proba(module.fit(counts, y, seed=0), counts)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_pca_knn_equals_full_pca_and_neighbours():
+    counts, y = toy()
+    dense = log_normalise(counts).toarray()
+    pipeline = make_pipeline(PCA(35, svd_solver="full"), KNeighborsClassifier(5))
+    expected = pipeline.fit(dense, y).predict_proba(dense)
+    module = METHODS["pca-knn"].module
+    found = module.predict_proba(module.fit(counts, y, seed=0), counts)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_fewer_cells_than_neighbours_is_no_error():
+    module = METHODS["knn"].module
+    X, y = np.array([[0.0], [1.0]]), np.array(["a", "b"])
+    np.testing.assert_array_equal(
+        module.predict_proba(module.fit(X, y, seed=0), X), [[0.5, 0.5]] * 2
+    )
+
+
+@pytest.mark.parametrize("name", ["logistic", "knn"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_arrays_restore_the_classifier_exactly(name, classes):
+    counts, y = toy()
+    keep = np.isin(y, CLASSES[:classes])
+    X, y = features(name, counts)[keep], y[keep]
+    module = METHODS[name].module
+    fitted = module.fit(X, y, seed=0)
+    restored = module.from_arrays(module.to_arrays(fitted, X, y), fitted.classes_)
+    new = features(name, toy(seed=1)[0])
+    np.testing.assert_array_equal(
+        module.predict_proba(restored, new), module.predict_proba(fitted, new)
+    )
