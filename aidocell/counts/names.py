@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from aidocell.errors import InputError
+from aidocell.genes.ensembl import is_ensembl_id
 
 __all__ = [
     "GeneNames",
     "count_feature_types",
     "gene_expression_rows",
     "gene_names",
+    "is_human",
     "other_genome_rows",
     "strip_genome",
     "texts",
@@ -28,7 +30,6 @@ INDEX = "index"
 
 # Cell Ranger writes "Gene Expression"; "GEX" and "RNA" are how other multi-modal files say it.
 _EXPRESSION = {"gene expression", "gex", "rna", "gene"}
-_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?(_PAR_Y)?")
 _HUMAN = re.compile(r"(grch\d+|hg\d+|hs1$|t2t|chm13|homo|human)", re.IGNORECASE)
 # Assemblies that mixed references put before gene names, followed by one or more underscores.
 _PREFIX = re.compile(
@@ -91,6 +92,11 @@ def _feature_types(var: pd.DataFrame) -> list[str] | None:
     return types if any(types) else None
 
 
+def is_human(genome: str) -> bool:
+    """Whether a genome's name (``GRCh38-2020-A``, ``hg19``) is one of the human genome."""
+    return _HUMAN.match(genome) is not None
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
@@ -106,7 +112,7 @@ def other_genome_rows(var: pd.DataFrame) -> np.ndarray:
     """
     genomes = _genomes(var)
     known = {name for name in genomes if name}
-    human = {name for name in known if _HUMAN.match(name)}
+    human = {name for name in known if is_human(name)}
     if not human and len(known) == len(set(genomes)):
         return np.zeros(len(var), dtype=bool)  # one genome, or none of them human
     return np.array([bool(name) and name not in human for name in genomes], dtype=bool)
@@ -162,12 +168,12 @@ def gene_names(var: pd.DataFrame, gene_ids: str | None = None) -> GeneNames:
     columns = _columns(var)
     if gene_ids is not None:
         asked = _asked_column(var, columns, gene_ids)
-        if not _mostly(asked, _is_id):
+        if not _mostly(asked, is_ensembl_id):
             return _collect({}, {gene_ids: asked})
         symbols = _pick(columns, SYMBOL_COLUMNS)
         return _collect({gene_ids: asked}, {**symbols, gene_ids: asked})
     return _collect(
-        _leading(_pick(columns, ID_COLUMNS), _is_id),
+        _leading(_pick(columns, ID_COLUMNS), is_ensembl_id),
         _leading(_pick(columns, SYMBOL_COLUMNS), _is_symbol),
     )
 
@@ -206,7 +212,7 @@ def _leading(columns: dict[str, list[str]], fits) -> dict[str, list[str]]:
 
 
 def _collect(id_columns: dict[str, list[str]], symbol_columns: dict[str, list[str]]) -> GeneNames:
-    ids, id_column = _first(id_columns, _is_id)
+    ids, id_column = _first(id_columns, is_ensembl_id)
     symbols, symbol_column = _first(symbol_columns, _is_symbol)
     return GeneNames(ids, symbols, (id_column, symbol_column))
 
@@ -224,12 +230,8 @@ def _first(columns: dict[str, list[str]], fits) -> tuple[list[str] | None, str |
     return (found, source) if source else (None, None)
 
 
-def _is_id(name: str) -> bool:
-    return _ENSEMBL.fullmatch(name) is not None
-
-
 def _is_symbol(name: str) -> bool:
-    return bool(name) and not name.isdigit() and not _is_id(name)
+    return bool(name) and not name.isdigit() and not is_ensembl_id(name)
 
 
 def _mostly(values: list[str], fits) -> bool:

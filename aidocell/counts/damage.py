@@ -1,0 +1,51 @@
+"""Turn what libraries raise on broken files into errors that name the file and the part."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aidocell.errors import InputError
+
+__all__ = ["damaged", "reading"]
+
+_STORE_SUFFIX = ".zarr.zip"
+# What HDF5, Zarr, zip, gzip and text readers raise on broken content.
+_BROKEN = (
+    OSError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+
+
+def damaged(path: str | Path, why: str) -> InputError:
+    """``E_STORE_DAMAGED`` for anything named ``*.zarr.zip``, ``E_FILE_DAMAGED`` otherwise."""
+    if str(path).endswith(_STORE_SUFFIX):
+        what = f"{path} is torn or changed: {why}"
+        return InputError("E_STORE_DAMAGED", what, fix="copy it again, or make it again")
+    fix = "copy or download it again, and compare its checksum with the source"
+    return InputError("E_FILE_DAMAGED", f"{path} is damaged: {why}", fix=fix)
+
+
+@contextmanager
+def reading(path: str | Path, part: str) -> Iterator[None]:
+    """Name the file and the part of it where a read fails."""
+    try:
+        yield
+    except _BROKEN as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise damaged(
+            path, f"reading {part} failed ({type(error).__name__}: {first_line})"
+        ) from error

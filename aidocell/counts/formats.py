@@ -1,0 +1,204 @@
+"""What kind of INPUT a path is, told by its content; needs the standard library alone."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from aidocell.counts.damage import damaged
+from aidocell.errors import InputError
+
+__all__ = ["Located", "locate", "mtx_files", "open_text"]
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+EMPTY_ZIP = b"PK\x05\x06"
+GZIP = b"\x1f\x8b"
+FEATURES = ("features.tsv", "genes.tsv")
+_ROOTS = ("zarr.json", ".zgroup", ".zmetadata")
+_FIX = (
+    "give a raw-count .h5ad, a 10x .h5, a 10x matrix folder, a Zarr AnnData (folder or zip) "
+    "or a counts.zarr.zip"
+)
+# Kinds of file that people try, by their first bytes.
+_OTHERS = {
+    GZIP: "gzip-compressed; unpack it first",
+    b"%%Matr": "a single Matrix Market file; give the folder that holds it and its two tables",
+    b"PAR1": "a Parquet table",
+    b"RDX": "an R file",
+    b"BZh": "bzip2-compressed; unpack it first",
+    b"\xfd7zXZ": "xz-compressed; unpack it first",
+}
+
+
+@dataclass(frozen=True)
+class Located:
+    """A path and what it holds.
+
+    Attributes
+    ----------
+    kind
+        ``"hdf5"``, ``"zarr"`` (a folder), ``"zarr-zip"`` or ``"mtx"``.
+    root
+        Folder of the store inside a zip, ``""`` at the top.
+    """
+
+    path: Path
+    kind: str
+    root: str = ""
+
+
+def locate(path: str | Path) -> Located:
+    """Tell the kind of INPUT at `path`.
+
+    Raises
+    ------
+    InputError
+        ``E_FILE_MISSING``, ``E_FILE_FORMAT``, or damage that shows in the first bytes.
+    """
+    path = Path(path)
+    if not path.exists() or not os.access(path, os.R_OK):
+        why = "cannot be read" if path.exists() else "does not exist"
+        raise InputError(
+            "E_FILE_MISSING", f"{path} {why}", fix="check the path and its permissions"
+        )
+    if path.is_dir():
+        return _locate_folder(path)
+    if not path.is_file():
+        raise _format(path, "is neither a file nor a folder")
+    return _locate_file(path)
+
+
+def _format(path: Path, what: str, fix: str = _FIX) -> InputError:
+    return InputError("E_FILE_FORMAT", f"{path} {what}", fix=fix)
+
+
+# ---------------------------------------------------------------- files
+
+
+def _locate_file(path: Path) -> Located:
+    with path.open("rb") as handle:
+        head = handle.read(8)
+    if _is_hdf5(path, head):
+        return Located(path, "hdf5")
+    if head.startswith((ZIP, EMPTY_ZIP)):
+        return Located(path, "zarr-zip", _root_in_zip(path))
+    raise _unknown_file(path, head)
+
+
+def _is_hdf5(path: Path, head: bytes) -> bool:
+    """HDF5 begins at byte 0, or after a user block of 512 bytes doubled any number of times."""
+    if head == HDF5:
+        return True
+    offset, size = 512, path.stat().st_size
+    with path.open("rb") as handle:
+        while offset + len(HDF5) <= size:
+            handle.seek(offset)
+            if handle.read(len(HDF5)) == HDF5:
+                return True
+            offset *= 2
+    return False
+
+
+def _unknown_file(path: Path, head: bytes) -> InputError:
+    if path.name.endswith(".zarr.zip"):
+        return damaged(path, "it is no zip file")
+    if not head:
+        return _format(path, "is empty")
+    if _nearly(head, HDF5):
+        return damaged(path, "its first bytes are nearly those of an HDF5 file")
+    for start, what in _OTHERS.items():
+        if head.startswith(start):
+            return _format(path, f"is {what}") if ";" not in what else _advised(path, what)
+    return _format(path, "is no count matrix in a known format (neither HDF5 nor Zarr)")
+
+
+def _advised(path: Path, what: str) -> InputError:
+    what, fix = what.split("; ", 1)
+    return _format(path, f"is {what}", fix)
+
+
+def _nearly(head: bytes, signature: bytes) -> bool:
+    return sum(a == b for a, b in zip(head, signature, strict=False)) >= len(signature) - 2
+
+
+def _root_in_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+        raise damaged(path, f"its zip directory cannot be read ({error})") from error
+    roots = [PurePosixPath(name).parent for name in names if PurePosixPath(name).name in _ROOTS]
+    if roots:
+        root = min(roots, key=lambda folder: (len(folder.parts), str(folder)))
+        return "" if str(root) == "." else str(root)
+    if any("matrix.mtx" in name for name in names):
+        raise _format(path, "is a zipped matrix folder", "unpack it and give the folder")
+    raise _format(path, "is a zip file without a Zarr store in it")
+
+
+# ---------------------------------------------------------------- folders
+
+
+def _locate_folder(path: Path) -> Located:
+    try:
+        names = sorted(part.name for part in path.iterdir())
+    except OSError as error:
+        what = f"the folder {path} cannot be read"
+        raise InputError("E_FILE_MISSING", what, fix="check its permissions") from error
+    if any(name in _ROOTS for name in names):
+        return Located(path, "zarr")
+    if {"matrix.mtx", "matrix.mtx.gz"} & set(names):
+        mtx_files(path)
+        return Located(path, "mtx")
+    raise _unknown_folder(path, names)
+
+
+def _unknown_folder(path: Path, names: list[str]) -> InputError:
+    if not names:
+        return _format(path, "is an empty folder")
+    inside = [name for name in names if _is_input_folder(path / name)]
+    if inside:
+        what = f"is a folder of folders, with a matrix in {', '.join(inside[:5])}"
+        return _format(path, what, f"give {path / inside[0]}")
+    what = f"is no Zarr store and no 10x matrix folder (it holds {', '.join(names[:5])})"
+    return _format(path, what)
+
+
+def _is_input_folder(path: Path) -> bool:
+    return any((path / name).exists() for name in (*_ROOTS, "matrix.mtx", "matrix.mtx.gz"))
+
+
+def mtx_files(path: Path) -> tuple[Path, Path, Path]:
+    """Matrix, barcodes and features of a 10x matrix folder, each of them gzipped or not.
+
+    Raises
+    ------
+    InputError
+        ``E_FILE_FORMAT``: one of the three is not there.
+    """
+    wanted = (("matrix.mtx",), ("barcodes.tsv",), FEATURES)
+    found = [_first_there(path, names) for names in wanted]
+    missing = [" or ".join(names) for names, file in zip(wanted, found, strict=True) if not file]
+    if missing:
+        what = f"lacks {' and '.join(missing)} (or the same with .gz)"
+        raise _format(path, what, "put matrix, barcodes and features into one folder")
+    return tuple(found)
+
+
+def _first_there(folder: Path, names: tuple[str, ...]) -> Path | None:
+    files = [folder / f"{name}{end}" for name in names for end in ("", ".gz")]
+    return next((file for file in files if file.is_file()), None)
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a text file, gzipped or not whatever its name, as UTF-8."""
+    with path.open("rb") as handle:
+        gzipped = handle.read(2) == GZIP
+    if gzipped:
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")

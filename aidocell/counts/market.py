@@ -1,0 +1,118 @@
+"""Matrix Market files (genes × cells, one entry a line), turned into rows of cells on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from aidocell.counts.damage import damaged, reading
+from aidocell.counts.formats import open_text
+from aidocell.counts.matrix import SparseByCell, ragged
+from aidocell.counts.spill import BLOCK, spill
+from aidocell.errors import InputError
+
+__all__ = ["MarketMatrix"]
+
+_KINDS = {"integer": np.dtype(np.int64), "real": np.dtype(np.float64)}
+_OTHERS = {"pattern": np.dtype(bool), "complex": np.dtype(complex)}
+
+
+class MarketMatrix:
+    """``matrix.mtx``, genes × cells as 10x writes it.
+
+    Entries may come in any order. The text is parsed twice, by blocks, the first time when the
+    matrix is checked; the rows then lie in temporary files.
+
+    Parameters
+    ----------
+    file
+        The Matrix Market file.
+    n_cells, n_genes
+        Lines of the two tables beside it.
+    """
+
+    def __init__(self, file: Path, *, n_cells: int, n_genes: int) -> None:
+        self.file, self.where = file, str(file)
+        with reading(file, "its first lines"), open_text(file) as handle:
+            self.dtype, (rows, columns), self.entries = _header(handle, file)
+        self.shape = (columns, rows)
+        self._by_cell: SparseByCell | None = None
+        if self.shape != (n_cells, n_genes):
+            raise self._misfit(n_cells, n_genes)
+
+    def chunks(self, size: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        yield from self._turned().chunks(size)
+
+    def check(self) -> None:
+        self._turned().check()
+
+    def _turned(self) -> SparseByCell:
+        if self._by_cell is None:
+            arrays = spill(self._blocks, self.shape[0], self.dtype)
+            self._by_cell = SparseByCell(*arrays, self.shape[1], path=self.file, where=self.where)
+        return self._by_cell
+
+    def _misfit(self, n_cells: int, n_genes: int) -> InputError:
+        rows, columns = self.shape[::-1]
+        turned = " and looks transposed" if (rows, columns) == (n_cells, n_genes) else ""
+        what = (
+            f"{self.where} has {rows:,} rows and {columns:,} columns{turned}, but there are "
+            f"{n_genes:,} features and {n_cells:,} barcodes"
+        )
+        fix = "put the three files of one export together, genes in rows"
+        return InputError("E_MATRIX_SHAPE", what, fix=fix)
+
+    def _blocks(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """Gene, cell and value of the entries; damage wins over indices out of range."""
+        seen, outside = 0, False
+        for table in self._tables():
+            genes, cells = (table[name].to_numpy() - 1 for name in ("gene", "cell"))
+            seen += len(table)
+            outside = outside or bool(
+                np.any(
+                    (genes < 0) | (genes >= self.shape[1]) | (cells < 0) | (cells >= self.shape[0])
+                )
+            )
+            if not outside:
+                yield genes, cells, table["value"].to_numpy()
+        if seen != self.entries:
+            raise damaged(self.file, f"it holds {seen:,} of {self.entries:,} entries")
+        if outside:
+            raise ragged(self.where, "a row or column number is out of range")
+
+    def _tables(self) -> Iterator[pd.DataFrame]:
+        with reading(self.file, "its entries"), open_text(self.file) as handle:
+            _header(handle, self.file)
+            yield from pd.read_csv(
+                handle,
+                sep=r"\s+",
+                header=None,
+                names=["gene", "cell", "value"],
+                dtype={"gene": np.int64, "cell": np.int64, "value": self.dtype},
+                chunksize=BLOCK,
+                engine="c",
+            )
+
+
+def _header(handle: IO[str], file: Path) -> tuple[np.dtype, tuple[int, int], int]:
+    """Type, shape and number of entries; the handle is left at the first entry."""
+    words = handle.readline().lower().split()
+    if len(words) < 5 or words[0] != "%%matrixmarket" or words[2] != "coordinate":
+        what = f"{file} is no Matrix Market file of coordinates"
+        raise InputError("E_FILE_FORMAT", what, fix="give the folder as 10x software writes it")
+    if words[4] != "general":
+        what = f"{file} is a {words[4]} matrix"
+        raise InputError("E_FILE_FORMAT", what, fix="write it as a general matrix")
+    line = handle.readline()
+    while line.startswith("%") or (line and not line.strip()):
+        line = handle.readline()
+    rows, columns, entries = (int(number) for number in line.split())
+    dtype = {**_KINDS, **_OTHERS}.get(words[3])
+    if dtype is None:
+        raise damaged(file, f"its values are of the unknown kind '{words[3]}'")
+    return dtype, (rows, columns), entries
