@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from aidocell.errors import InputError
-from aidocell.genes.ensembl import bare_id
+from aidocell.genes.ensembl import bare_id, is_ensembl_id
 from aidocell.genes.tables import FOLDER, rows_of
 
 __all__ = ["CHRM_SUFFIX", "Vocabulary"]
@@ -105,7 +105,10 @@ class Vocabulary:
 
     @cached_property
     def index_of_ensembl(self) -> dict[str, int]:
-        """Position of every Ensembl id without its version, the ``__chrM`` entries left out."""
+        """Position of every Ensembl id without its version, the ``__chrM`` entries left out.
+
+        An id that a list gives as symbol counts as well.
+        """
         return dict(_ids(self))
 
 
@@ -115,9 +118,12 @@ def _builtin() -> Vocabulary:
 
 
 def _ids(vocabulary: Vocabulary) -> Iterable[tuple[str, int]]:
-    for index, ensembl_id in enumerate(vocabulary.ensembl_ids):
-        if ensembl_id and not vocabulary.symbols[index].endswith(CHRM_SUFFIX):
-            yield bare_id(ensembl_id), index
+    for index, (symbol, ensembl_id) in enumerate(
+        zip(vocabulary.symbols, vocabulary.ensembl_ids, strict=True)
+    ):
+        name = ensembl_id or (symbol if is_ensembl_id(symbol) else "")
+        if name and not symbol.endswith(CHRM_SUFFIX):
+            yield bare_id(name), index
 
 
 def _check(vocabulary: Vocabulary) -> None:

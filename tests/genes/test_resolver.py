@@ -132,6 +132,12 @@ def test_symbol_of_a_checkpoints_list_comes_before_what_the_name_means_elsewhere
     assert Resolver(own).resolve(None, ["CD20", "P62"]).index.tolist() == [1, 2]
 
 
+def test_list_that_gives_ids_as_symbols_is_matched_by_them():
+    own = Vocabulary(("ENSG00000121410", "ENSG00000175899.4"), ("", ""))
+    resolution = Resolver(own).resolve(["ENSG00000175899", ""], ["A2M", "ENSG00000121410.12"])
+    assert resolution.index.tolist() == [1, 0]
+
+
 def test_permuted_vocabulary_gives_permuted_positions():
     order = np.random.default_rng(0).permutation(len(GENES))
     permuted = Vocabulary(

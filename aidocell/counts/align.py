@@ -1,0 +1,230 @@
+"""Counts of a file's genes as counts of a model's genes, in the model's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from aidocell.counts.audit import Tally, input_sha256, summarise
+from aidocell.counts.contract import validate_chunk
+from aidocell.counts.names import GeneNames, gene_expression_rows, gene_names, other_genome_rows
+from aidocell.counts.obs import joined, storable
+from aidocell.counts.options import InputOptions
+from aidocell.counts.placement import Placement
+from aidocell.counts.source import open_counts
+from aidocell.errors import InputError
+from aidocell.files import refuse_existing, sha256_file
+from aidocell.genes import Vocabulary
+from aidocell.provenance import REVISION, VERSION
+from aidocell.store import StoreWriter
+
+__all__ = ["align", "align_file"]
+
+_WHERE = "the AnnData"
+
+
+def align(
+    adata: ad.AnnData,
+    *,
+    genes: Vocabulary | None = None,
+    gene_ids: str | None = None,
+    min_share: float = 0.5,
+) -> ad.AnnData:
+    """Place raw counts at the positions of a model's genes.
+
+    Rows that mean one gene are added up; cells without a count are kept. What is already aligned
+    stays as it is, or is aligned again where `genes` is another list.
+
+    Parameters
+    ----------
+    adata
+        Raw counts in X, cells × genes, dense or sparse; not changed. Of a multi-modal table the
+        gene expression columns are taken.
+    genes
+        The model's vocabulary, ``model.genes``; the 19,264 genes if not given.
+    gene_ids
+        Column of var that names the genes.
+    min_share
+        Share of all counts that has to be on genes of the vocabulary, between 0 and 1.
+
+    Returns
+    -------
+    aligned
+        X: raw counts, CSR, int32, cells × ``len(genes)``. ``var``: index of the symbols,
+        ``ensembl_id``, and ``measured``, whether the input measured the gene at all. ``obs`` is
+        kept; columns that AnnData cannot store are turned into text.
+
+    Raises
+    ------
+    InputError
+        ``E_NO_CELLS``, ``E_NO_GENES``, ``E_CELL_NAMES``, ``E_FEATURES``, ``E_GENE_COLUMN``,
+        ``E_MATRIX_TYPE``, ``E_NOT_FINITE``, ``E_NEGATIVE``, ``E_NOT_COUNTS``, ``E_SPECIES``,
+        ``E_GENES_UNKNOWN``.
+    """
+    adata = adata.to_memory() if adata.isbacked else adata
+    _require_cells(adata.obs_names)
+    rows = _expression_rows(adata.var)
+    counts = _counts(adata)[:, rows]
+    names, measured = _names(adata.var[rows], gene_ids)
+    placement = Placement.of(names.ids, names.symbols, vocabulary=genes, measured=measured)
+    placement.require_human(where=_WHERE)
+    umis = np.asarray(counts.sum(axis=0, dtype=np.int64)).ravel()
+    placement.require_known(umis, where=_WHERE, min_share=min_share)
+    return ad.AnnData(placement.place(counts), obs=storable(adata.obs), var=_var(placement))
+
+
+def align_file(
+    path: str | Path,
+    output: str | Path,
+    *,
+    options: InputOptions | None = None,
+    vocabulary: Vocabulary | None = None,
+    keep: Sequence[str] | None = None,
+    extra_obs: pd.DataFrame | None = None,
+    min_share: float = 0.5,
+    overwrite: bool = False,
+) -> dict:
+    """Align a file into ``counts.zarr.zip``, in memory bounded by a chunk of cells.
+
+    Parameters
+    ----------
+    path
+        Any INPUT.
+    output
+        ``NAME.zarr.zip``; whole or not there.
+    options, vocabulary, min_share
+        As for :func:`aidocell.counts.check`.
+    keep
+        Names of the cells to write, all if not given. The audit is of the whole input all the
+        same.
+    extra_obs
+        Columns to add to the cells, joined by cell name (the index); they replace columns of the
+        file of the same name.
+
+    Returns
+    -------
+    audit
+        As :func:`aidocell.counts.check` gives it.
+
+    Raises
+    ------
+    InputError
+        What reading and checking raise; ``E_NO_CELLS`` and ``E_CELL_NAMES`` where `keep` is empty
+        or names a cell that the file does not have; ``E_OUTPUT_EXISTS``.
+    """
+    refuse_existing(output, overwrite=overwrite)
+    options = options or InputOptions()
+    with open_counts(path, options) as source:
+        tally = Tally.of(source, vocabulary=vocabulary)
+        obs = storable(joined(source.obs, extra_obs, where=str(path)))
+        kept = _kept(source.obs.index, keep, path)
+        provenance = _provenance(path, options, tally.placement)
+        var = _var(tally.placement)
+        with StoreWriter(output, var=var, provenance=provenance, overwrite=overwrite) as store:
+            for start, counts in source.chunks():
+                tally.add(counts)
+                rows = np.flatnonzero(kept[start : start + counts.shape[0]])
+                aligned = _narrow(tally.placement.place(counts[rows]), source.where)
+                store.append(aligned, obs.iloc[start + rows])
+            return summarise(tally, sha256=provenance["input_sha256"], min_share=min_share)
+
+
+def _require_cells(names: pd.Index) -> None:
+    """The checks on cells that reading a file makes, for what did not come from a file."""
+    if not len(names):
+        raise InputError("E_NO_CELLS", f"{_WHERE} has no cells", fix="give one with cells")
+    repeated = names[names.duplicated()].unique().astype(str)
+    if len(repeated):
+        raise InputError(
+            "E_CELL_NAMES",
+            f"{len(repeated):,} cell names of {_WHERE} repeat: {', '.join(repeated[:5])}",
+            fix="make them unique, for example with a prefix by sample",
+        )
+
+
+def _expression_rows(var: pd.DataFrame) -> np.ndarray:
+    """Columns of X that are genes of the human genome; shape ``(n_var,)``."""
+    if not len(var):
+        raise InputError("E_NO_GENES", f"{_WHERE} has no genes", fix="give one with genes")
+    rows = gene_expression_rows(var) & ~other_genome_rows(var)
+    if not rows.any():
+        raise InputError(
+            "E_FEATURES",
+            f"none of the {len(var):,} features of {_WHERE} is the expression of a human gene",
+            fix="give the gene expression of the sample",
+        )
+    return rows
+
+
+def _counts(adata: ad.AnnData) -> sparse.csr_matrix:
+    """X as whole numbers, under the raw-count contract."""
+    matrix = adata.X if sparse.issparse(adata.X) else np.asarray(adata.X)
+    if matrix.dtype.kind not in "iuf":
+        raise InputError(
+            "E_MATRIX_TYPE",
+            f"X of {_WHERE} holds {matrix.dtype} values, not counts",
+            fix="put raw counts into X",
+        )
+    return validate_chunk(sparse.csr_matrix(matrix), where=f"X of {_WHERE}", first_cell=0)
+
+
+def _names(var: pd.DataFrame, gene_ids: str | None) -> tuple[GeneNames, np.ndarray | None]:
+    """Names of the genes and, where `var` is that of an aligned table, which were measured."""
+    aligned = {"ensembl_id", "measured"} <= set(var) and var["measured"].dtype == bool
+    return gene_names(var, gene_ids), var["measured"].to_numpy() if aligned else None
+
+
+def _var(placement: Placement) -> pd.DataFrame:
+    genes = placement.vocabulary
+    columns = {"ensembl_id": list(genes.ensembl_ids), "measured": placement.measured}
+    return pd.DataFrame(columns, index=pd.Index(genes.symbols, name="symbol"))
+
+
+def _kept(names: pd.Index, keep: Sequence[str] | None, path: str | Path) -> np.ndarray:
+    """Which cells of the file to write."""
+    if keep is None:
+        return np.ones(len(names), dtype=bool)
+    unknown = pd.Index(keep).difference(names)
+    if len(unknown):
+        raise InputError(
+            "E_CELL_NAMES",
+            f"{path} has no cells {', '.join(map(str, unknown[:5]))}",
+            fix="give names of cells as the file has them",
+        )
+    if not len(keep):
+        raise InputError(
+            "E_NO_CELLS", f"no cell of {path} is kept", fix="loosen the thresholds of QC"
+        )
+    return names.isin(keep)
+
+
+def _narrow(counts: sparse.csr_matrix, where: str) -> sparse.csr_matrix:
+    """Refuse sums that the store's int32 cannot hold, which no cell reaches."""
+    if counts.dtype != np.int32:
+        raise InputError(
+            "E_NOT_COUNTS",
+            f"{where} has {counts.data.max():,} counts of one gene in one cell",
+            fix="give raw counts of single cells",
+        )
+    return counts
+
+
+def _provenance(path: str | Path, options: InputOptions, placement: Placement) -> dict:
+    return {
+        "stage": "align",
+        "revision": REVISION["align"],
+        "version": VERSION,
+        "genes_sha256": placement.vocabulary.sha256,
+        "input_sha256": input_sha256(path),
+        "options": {
+            "layer": options.layer,
+            "gene_ids": options.gene_ids,
+            "cells_sha256": sha256_file(options.cells) if options.cells else None,
+            "round": options.round,
+        },
+    }
