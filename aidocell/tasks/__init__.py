@@ -1,0 +1,1 @@
+"""What is done with embeddings: label cells, and say how sure that is."""

@@ -1,0 +1,246 @@
+"""A classifier's folder: arrays and JSON that can be passed on safely.
+
+``arrays.npz`` (never pickled), ``classifier.json`` and ``README.md``. The JSON records the sha256
+of the arrays and of its own content, so damage is noticed; both are read as if they came from a
+stranger.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import jsonschema
+import numpy as np
+
+from aidocell import files
+from aidocell.errors import InputError
+from aidocell.provenance import run_key
+from aidocell.tasks.card import write_card
+from aidocell.tasks.classifier import TRAINABLE, Classifier
+
+__all__ = ["FORMAT", "load_classifier", "save_classifier"]
+
+FORMAT = 1
+_ARRAYS = {
+    "logistic": {"mean": "f", "scale": "f", "coef": "f", "intercept": "f"},
+    "knn": {"mean": "f", "scale": "f", "cells": "f", "codes": "i"},
+}
+_LARGEST_JSON = 64 << 20  # bytes; far above that of any real classifier
+
+# What zipfile and numpy raise on a file made to break them; `SyntaxError` is an array's header.
+_UNREADABLE = (
+    ArithmeticError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_NUMBER = {"type": ["number", "null"]}
+_SCHEMA = {
+    "type": "object",
+    "required": [
+        "format",
+        "method",
+        "classes",
+        "support",
+        "embedding",
+        "training",
+        "metrics",
+        "arrays_sha256",
+        "content_sha256",
+    ],
+    "properties": {
+        "format": {"const": FORMAT},
+        "method": {"enum": list(TRAINABLE)},
+        "classes": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "minItems": 2,
+            "uniqueItems": True,
+        },
+        "support": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+        "embedding": {
+            "type": "object",
+            "required": ["model", "genes_sha256", "options"],
+            "properties": {
+                "model": {
+                    "type": "object",
+                    "required": ["id", "sha256"],
+                    "properties": {"id": _TEXT, "sha256": _TEXT},
+                },
+                "genes_sha256": _TEXT,
+                "options": {
+                    "type": "object",
+                    "required": ["pooling"],
+                    "additionalProperties": _TEXT,
+                },
+                "resolved": {"type": "object", "additionalProperties": _TEXT},
+            },
+        },
+        "training": {
+            "type": "object",
+            "required": ["label", "cells", "sha256", "seed"],
+            "properties": {"label": _TEXT, "cells": _COUNT, "sha256": _HEX, "seed": _COUNT},
+        },
+        "metrics": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["method", "metric", "value", "low", "high"],
+                "properties": {
+                    "method": _TEXT,
+                    "metric": _TEXT,
+                    "value": _NUMBER,
+                    "low": _NUMBER,
+                    "high": _NUMBER,
+                },
+            },
+        },
+        "arrays_sha256": _HEX,
+        "content_sha256": _HEX,
+    },
+}
+
+
+def save_classifier(classifier: Classifier, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Write the folder, whole or not at all; equal classifiers give equal bytes."""
+    files.refuse_existing(folder, overwrite=overwrite)
+    with files.atomic(folder) as temporary:
+        temporary.mkdir()
+        np.savez(temporary / "arrays.npz", allow_pickle=False, **classifier.arrays)
+        content = {
+            **classifier.content,
+            "arrays_sha256": files.sha256_file(temporary / "arrays.npz"),
+        }
+        content["content_sha256"] = run_key(**content)
+        files.write_json(temporary / "classifier.json", content)
+        write_card(content, temporary / "README.md")
+
+
+def load_classifier(folder: str | Path) -> Classifier:
+    """Read a classifier's folder as one of unknown origin; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        ``E_FILE_MISSING``: no such folder. ``E_FILE_FORMAT``: not a classifier, or of a newer
+        version. ``E_FILE_DAMAGED``: content that makes no sense. ``E_MODEL_HASH``: content other
+        than what its checksums record.
+    """
+    folder = Path(folder)
+    content = _read_content(folder)
+    arrays_file = folder / "arrays.npz"
+    if not arrays_file.is_file():
+        raise _damaged(folder, "arrays.npz is missing")
+    _require_hash(content.pop("arrays_sha256"), files.sha256_file(arrays_file), arrays_file)
+    classifier = Classifier(_read_arrays(arrays_file, content["method"]), content)
+    try:
+        classifier.fitted  # noqa: B018  shapes are checked where the method is put together
+    except ValueError as error:
+        raise _damaged(folder, str(error)) from error
+    return classifier
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
+    path = folder / "classifier.json"
+    if not folder.exists():
+        raise InputError("E_FILE_MISSING", f"{folder} does not exist", fix="check the path")
+    if not path.is_file():
+        raise InputError(
+            "E_FILE_FORMAT",
+            f"{folder} is no classifier: it has no classifier.json",
+            fix="give the folder that 'aidocell annotate train' wrote",
+        )
+    if path.stat().st_size > _LARGEST_JSON:
+        raise _damaged(folder, "classifier.json is too large")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        _require_format(content, folder)
+        _require_schema(content)
+        expected = content.pop("content_sha256")
+        found = run_key(**content)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, f"classifier.json: {error}") from error
+    _require_hash(expected, found, path)
+    return content
+
+
+def _require_schema(content: dict[str, Any]) -> None:
+    for problem in jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content):
+        raise ValueError(f"something is wrong in {'.'.join(map(str, problem.path)) or 'its keys'}")
+    if len(content["support"]) != len(content["classes"]):
+        raise ValueError("classes and support differ in length")
+    if content["classes"] != sorted(content["classes"]):
+        raise ValueError("the classes are not sorted")
+
+
+def _require_format(content: Any, folder: Path) -> None:
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise InputError(
+            "E_FILE_FORMAT",
+            f"{folder} is no classifier of format {FORMAT}: classifier.json says {found!r}",
+            fix="train it anew, or use the version of aidocell that wrote it",
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _read_arrays(path: Path, method: str) -> dict[str, np.ndarray]:
+    """Read exactly the arrays that `method` has, finite and of the right kind."""
+    kinds = _ARRAYS[method]
+    try:
+        _require_members(path, sorted(f"{name}.npy" for name in kinds))
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in kinds}
+        for name, kind in kinds.items():
+            dtype = arrays[name].dtype
+            if dtype.kind != kind or not dtype.isnative or not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} does not hold finite numbers of its kind")
+    except _UNREADABLE as error:
+        raise _damaged(path.parent, f"arrays.npz cannot be read: {error}") from error
+    return arrays
+
+
+def _require_members(path: Path, names: list[str]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if sorted(member.filename for member in members) != names:
+        raise ValueError(f"it does not hold just {', '.join(names)}")
+    # np.savez stores without compression; anything else could unpack to any size
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed")
+
+
+def _require_hash(expected: str, found: str, path: Path) -> None:
+    if expected != found:
+        raise InputError(
+            "E_MODEL_HASH",
+            f"{path} is not what was recorded when the classifier was written",
+            fix="fetch the folder again, or train it anew",
+        )
+
+
+def _damaged(folder: Path, why: str) -> InputError:
+    return InputError(
+        "E_FILE_DAMAGED",
+        f"the classifier {folder} is damaged: {why}",
+        fix="fetch the folder again, or train it anew",
+    )

@@ -1,0 +1,111 @@
+"""Train a classifier on labelled embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aidocell.baselines import METHODS
+from aidocell.errors import InputError
+from aidocell.provenance import REVISION, VERSION
+from aidocell.tasks.annotate import Evaluation, fit_quietly
+from aidocell.tasks.classifier import TRAINABLE, Classifier, embedding_of
+from aidocell.tasks.classifier_folder import FORMAT
+from aidocell.tasks.labelled import Labelled, select
+
+__all__ = ["train"]
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    labels: Sequence[object] | pd.Series,
+    cells: Sequence[str],
+    embeddings: np.ndarray,
+    *,
+    method: str,
+    label: str,
+    provenance: Mapping[str, Any],
+    seed: int = 0,
+    min_cells_per_class: int | None = None,
+    evaluation: Evaluation | None = None,
+) -> Classifier:
+    """Fit a method on all labelled cells; their order does not matter.
+
+    Parameters
+    ----------
+    labels
+        Class of each cell; cells without one are left out.
+    embeddings
+        Shape ``(cells, hidden)``.
+    method
+        ``logistic`` or ``knn``.
+    label
+        Name of the column, for the card.
+    provenance
+        Of the embeddings (``uns["aidocell"]``): `model`, `genes_sha256`, `options`.
+    evaluation
+        How the method did in cross-validation on these cells, for the card.
+
+    Raises
+    ------
+    InputError
+        ``E_CONFIG``: a method that cannot be kept as arrays; and as for
+        :func:`aidocell.tasks.annotate.evaluate`.
+    """
+    if method not in TRAINABLE:
+        raise InputError(
+            "E_CONFIG",
+            f"'{method}' cannot be trained as a classifier",
+            fix=f"choose {' or '.join(TRAINABLE)}",
+        )
+    labelled = select(labels, cells, embeddings=embeddings, min_cells_per_class=min_cells_per_class)
+    X, y = labelled.embeddings, labelled.labels
+    fitted, notes = fit_quietly(METHODS[method], X, y, seed=seed, what=method)
+    for note in labelled.warnings + notes:
+        log.warning("%s", note["text"])
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "revision": REVISION["annotate"],
+        "method": method,
+        "classes": labelled.classes.tolist(),
+        "support": [labelled.summary["labels"][name] for name in labelled.classes],
+        "embedding": embedding_of(provenance),
+        "training": {
+            "label": label,
+            "cells": len(y),
+            "sha256": _digest(labelled),
+            "seed": seed,
+            **_conditions(evaluation),
+            "warnings": labelled.warnings + notes,
+        },
+        "metrics": _pooled(evaluation),
+    }
+    return Classifier(METHODS[method].module.to_arrays(fitted, X, y), content)
+
+
+def _digest(labelled: Labelled) -> str:
+    """Hex sha256 of names, labels and embeddings; independent of the cells' order."""
+    names = json.dumps([labelled.cells.tolist(), labelled.labels.tolist()]).encode()
+    vectors = np.ascontiguousarray(labelled.embeddings, dtype=np.float32)
+    return hashlib.sha256(hashlib.sha256(names).digest() + vectors.tobytes()).hexdigest()
+
+
+def _conditions(evaluation: Evaluation | None) -> dict[str, Any]:
+    if evaluation is None:
+        return {}
+    return {"folds": evaluation.summary["folds"], "group": evaluation.summary.get("group")}
+
+
+def _pooled(evaluation: Evaluation | None) -> list[dict[str, Any]]:
+    if evaluation is None:
+        return []
+    pooled = evaluation.metrics.query("fold == 'all'")
+    return pooled[["method", "metric", "value", "low", "high"]].to_dict("records")
