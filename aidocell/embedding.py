@@ -250,7 +250,7 @@ def _batch_size(config: ModelConfig, runtime: Runtime, asked: int | str) -> int:
 def _bytes_per_cell(config: ModelConfig) -> int:
     """Peak of one cell in float32, generously: bins, residual, q, k, v and the gated product."""
     widths = 3 * config.bin_num + 8 * config.hidden_size + 3 * config.intermediate_size
-    return 4 * (config.max_position_embeddings + 2) * widths
+    return 4 * config.n_positions * widths
 
 
 def _halved(size: int, runtime: Runtime, error: Exception) -> int:

@@ -29,7 +29,7 @@ from aidocell.progress import progress
 from aidocell.provenance import REVISION, VERSION, require_same, run_key
 from aidocell.store import SUFFIX, StoreReader, read_store, write_store
 
-__all__ = ["EMBEDDING", "embed_file", "embed_shard", "gather", "plan_shards"]
+__all__ = ["EMBEDDING", "embed_file", "embed_shard", "gather", "holds_embeddings", "plan_shards"]
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +192,14 @@ def embed_file(
         remove(work)
 
 
+def holds_embeddings(path: str | Path) -> bool:
+    """Whether `path` is a store of embeddings rather than an INPUT."""
+    if not str(path).endswith(SUFFIX):
+        return False
+    with StoreReader(path) as store:
+        return store.provenance.get("stage") == "embed"
+
+
 def _aligned(source: Path, network: AidoCell, options: InputOptions, work: Path) -> Path:
     """The counts over the model's genes: `source` itself where it holds them, or a new file."""
     if source.name.endswith(SUFFIX) and options == InputOptions():
@@ -337,7 +345,7 @@ def _first_row(path: str | Path) -> int:
 
 def _block_cells(config: ModelConfig, runtime: Runtime) -> int:
     """Cells of about half a minute of work: attention is 4·S²·H a layer, the rest 8·S·H² + 6·S·H·I."""
-    positions, hidden = config.max_position_embeddings + 2, config.hidden_size
+    positions, hidden = config.n_positions, config.hidden_size
     layer = 4 * positions**2 * hidden + positions * hidden * (
         8 * hidden + 6 * config.intermediate_size
     )

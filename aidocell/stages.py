@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from aidocell.genes import Vocabulary
 from aidocell.model import CheckpointInfo, checkpoint_info
 from aidocell.sharding import plan_shards
 from aidocell.study import cell_table
+from aidocell.tasks.annotate_files import annotate_evaluate, annotate_train
 
 __all__ = [
     "admit",
     "admitted_samples",
     "align_sample",
+    "annotate_study",
+    "audit_or_refusal",
     "check_sample",
     "describe_model",
     "plan_sample",
@@ -59,13 +62,22 @@ def check_sample(
     path: str, options: InputOptions, output: str | Path, *, model: str, min_share: float
 ) -> None:
     """Write the sample's audit; a refused sample's says why, and the study decides later."""
-    try:
-        audit = check(path, options, vocabulary=vocabulary_of(model), min_share=min_share)
-    except InputError as error:
+    genes = vocabulary_of(model)
+    audit, error = audit_or_refusal(path, options, vocabulary=genes, min_share=min_share)
+    if error:
         log.warning("refused: %s", error)
-        reason = {"id": error.id, "what": error.what, "fix": error.fix}
-        audit = {"accepted": False, "path": path, "error": reason}
     write_json(output, audit)
+
+
+def audit_or_refusal(
+    path: str | Path, options: InputOptions, *, vocabulary: Vocabulary | None, min_share: float
+) -> tuple[dict, InputError | None]:
+    """The audit of an INPUT, or the record of why it is refused and the error itself."""
+    try:
+        return check(path, options, vocabulary=vocabulary, min_share=min_share), None
+    except InputError as error:
+        reason = {"id": error.id, "what": error.what, "fix": error.fix}
+        return {"accepted": False, "path": str(path), "error": reason}, error
 
 
 def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample: str) -> None:
@@ -196,3 +208,44 @@ def shard_paths(plan: str | Path) -> list[str]:
     planned = json.loads(Path(plan).read_text())
     folder = Path(plan).parent / "shards" / planned["key"]
     return [f"{folder}/{start}-{stop}.zarr.zip" for start, stop in planned["shards"]]
+
+
+def annotate_study(
+    folder: str | Path,
+    *,
+    samples: Sequence[str],
+    embeddings: Sequence[str],
+    counts: Sequence[str],
+    options: Mapping[str, Any],
+) -> None:
+    """Judge every method on the labelled cells of all samples, then train the classifier.
+
+    Parameters
+    ----------
+    folder
+        ``study/annotate``; the tables, and the folder ``classifier``.
+    embeddings, counts
+        Stores of the samples, in their order.
+    options
+        The configuration's ``annotate``.
+    """
+    shared = {
+        name: options[name] for name in ("label", "group", "folds", "seed", "min_cells_per_class")
+    }
+    annotate_evaluate(
+        folder,
+        embeddings=embeddings,
+        counts=counts,
+        samples=samples,
+        methods=options["methods"],
+        overwrite=True,
+        **shared,
+    )
+    annotate_train(
+        embeddings,
+        Path(folder) / "classifier",
+        samples=samples,
+        method=options["classifier"],
+        overwrite=True,
+        **shared,
+    )

@@ -58,6 +58,11 @@ class Sample:
         return {**asdict(self.options), "cells": None if cells is None else str(cells)}
 
     @property
+    def row(self) -> dict[str, str]:
+        """Its line of the sheet, for the report."""
+        return {"sample": self.name, "path": self.path, **self.columns}
+
+    @property
     def stamp(self) -> str:
         """Changes when the sample's file or its list of cells is replaced."""
         return f"{stamp(self.path)} {stamp(self.reading['cells'])}"

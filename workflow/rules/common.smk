@@ -38,15 +38,15 @@ def raw_input(wildcards):
     return [ancient(path)] if Path(path).exists() else []
 
 
+def samples_admitted(wildcards):
+    from aidocell.stages import admitted_samples
+
+    return admitted_samples(checkpoints.admit.get().output.table)
+
+
 def per_sample(pattern):
     """An input function: the pattern for every sample that passed admission."""
-
-    def paths(wildcards):
-        from aidocell.stages import admitted_samples
-
-        return expand(pattern, sample=admitted_samples(checkpoints.admit.get().output.table))
-
-    return paths
+    return lambda wildcards: expand(pattern, sample=samples_admitted(wildcards))
 
 
 def shards_of(wildcards):

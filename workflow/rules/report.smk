@@ -1,0 +1,82 @@
+# What people read: the map, the report, and the list of all outputs.
+STUDY_TABLES = (
+    [rules.annotate.output.metrics, rules.annotate.output.classifier]
+    if config["annotate"]["label"]
+    else []
+)
+
+
+rule map:
+    input:
+        embeddings=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+    output:
+        table="results/study/map.parquet",
+    log:
+        "results/logs/map.log",
+    benchmark:
+        "results/benchmarks/map.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        samples=samples_admitted,
+        max_cells=config["report"]["max_cells_in_map"],
+        revision=REVISION["report"],
+    message:
+        "Drawing the map"
+    script:
+        "../scripts/map.py"
+
+
+rule report:
+    input:
+        model="results/model.json",
+        admission="results/admission.tsv",
+        audits=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
+        qc=per_sample("results/samples/{sample}/qc.parquet"),
+        plans=per_sample("results/samples/{sample}/shards.json"),
+        embeddings=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        map="results/study/map.parquet",
+        study=STUDY_TABLES,
+    output:
+        page="results/report/report.html",
+        samples="results/report/samples.tsv",
+        pages=directory("results/report/samples"),
+        multiqc=directory("results/report/multiqc"),
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        sheet=[sample.row for sample in SAMPLES.values()],
+        config=config,
+        revision=REVISION["report"],
+    message:
+        "Writing the report"
+    script:
+        "../scripts/report.py"
+
+
+rule manifest:
+    input:
+        model=rules.model.output.record,
+        admit="results/admission.tsv",
+        check=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
+        qc=per_sample("results/samples/{sample}/qc.parquet"),
+        align=per_sample("results/samples/{sample}/counts.zarr.zip"),
+        plan=per_sample("results/samples/{sample}/shards.json"),
+        gather=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        annotate=STUDY_TABLES,
+        map=rules.map.output.table,
+        report=rules.report.output,
+    output:
+        table="results/manifest.tsv",
+    log:
+        "results/logs/manifest.log",
+    conda:
+        "../../envs/cpu.yaml"
+    message:
+        "Listing all outputs"
+    script:
+        "../scripts/manifest.py"

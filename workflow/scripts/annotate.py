@@ -1,0 +1,16 @@
+"""Judge every method on the study's labelled cells and train the classifier."""
+
+from aidocell.joblog import job_log
+
+with job_log(snakemake.log[0]):
+    from pathlib import Path
+
+    from aidocell.stages import annotate_study
+
+    annotate_study(
+        Path(snakemake.output.metrics).parent,
+        samples=snakemake.params.samples,
+        embeddings=snakemake.input.embeddings,
+        counts=snakemake.input.counts,
+        options=snakemake.params.options,
+    )
