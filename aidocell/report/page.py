@@ -1,0 +1,162 @@
+"""Make the pages: one template, for the study and for each of its samples."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from aidocell.report import about, numbers
+from aidocell.report.annotation import Annotation
+from aidocell.report.cellmap import map_payload
+from aidocell.report.colours import MOST_COLOURS, marks_of
+from aidocell.report.figures.bars import mini_bar, mini_interval, swatch
+from aidocell.report.figures.celltypes import composition, confusion, methods_plot
+from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
+from aidocell.report.figures.svg import Figure
+from aidocell.report.genes import gene_figures
+from aidocell.report.jobs import embedding_rate, stage_times
+from aidocell.report.qcsummary import METRICS
+from aidocell.report.sentences import what_to_know
+from aidocell.report.study import Study
+from aidocell.report.verdicts import worst
+
+__all__ = ["SECTIONS", "render"]
+
+SECTIONS = {
+    "know": "What to know",
+    "samples": "Samples",
+    "qc": "QC",
+    "genes": "Genes",
+    "map": "Map",
+    "types": "Cell types",
+    "run": "Run",
+    "provenance": "Provenance",
+    "methods": "Methods",
+}
+_FIRST_METRICS = ("n_genes_by_counts", "total_counts", "pct_counts_mt")
+_MOST_LABELS_FOR_ALL_MATRICES = 40
+
+
+def render(study: Study, *, sample_links: bool = False) -> str:
+    """The page as one self-contained HTML text.
+
+    Parameters
+    ----------
+    study
+        The study, or one sample of it (:meth:`Study.only`).
+    sample_links
+        Whether the sample table leads to ``samples/<sample>.html`` beside the page.
+    """
+    style, script = _static("report.css"), _static("report.js")
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            study=study,
+            sections=SECTIONS,
+            sample_links=sample_links,
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            style_hash=_csp_hash(style),
+            script_hash=_csp_hash(script),
+            **_context(study),
+        )
+    )
+
+
+def _context(study: Study) -> dict[str, object]:
+    """What the sections show, each computed here so that the template only lays it out."""
+    annotation = study.annotation
+    labels = annotation.labels if annotation else ()
+    return {
+        "level": worst({s.name: s.verdict for s in study.samples}),
+        "sentences": what_to_know(study),
+        "model": about.model_id(study),
+        "demonstration": about.demonstration(study),
+        "official": about.OFFICIAL,
+        "untrained": about.untrained(study),
+        "marks": marks_of(labels),
+        "many_labels": len(labels) > MOST_COLOURS,
+        "qc_figures": _qc_figures(study),
+        "genes": gene_figures(study),
+        "map_data": study.cells and map_payload(study.cells, labels),
+        "methods_figure": annotation and methods_plot(annotation, about.untrained(study)),
+        "confusions": _confusions(annotation) if annotation else {},
+        "composition": _composition(study),
+        "stages": stage_times(study.jobs),
+        "rate": embedding_rate(study.jobs),
+        "options": about.options(study),
+        "versions": about.versions(),
+        "config_text": about.config_text(study),
+        "licences": about.licences(study),
+        "paragraph": about.methods_paragraph(study),
+        "references": about.REFERENCES,
+    }
+
+
+def _qc_figures(study: Study) -> dict[str, list[Figure]]:
+    """Figures that are always open, and further distributions behind a click."""
+    summaries = study.qc
+    if not summaries:
+        return {"first": [], "more": []}
+    measured = [m for m in METRICS if any(m in q.histograms for q in summaries.values())]
+    first = [distribution(m, summaries) for m in measured if m in _FIRST_METRICS]
+    first.append(counts_against_genes(summaries))
+    reasons = removal_reasons(summaries)
+    more = [distribution(m, summaries) for m in measured if m not in _FIRST_METRICS]
+    return {"first": [*first, *([reasons] if reasons else [])], "more": more}
+
+
+def _confusions(annotation: Annotation) -> dict[str, Figure]:
+    """A matrix for each method, the best on the embedding first; for many types that one alone."""
+    ordered = sorted(annotation.methods, key=lambda m: m is not annotation.best)
+    if len(annotation.labels) > _MOST_LABELS_FOR_ALL_MATRICES:
+        ordered = ordered[:1]
+    return {m.name: confusion(m, annotation.labels) for m in ordered}
+
+
+def _composition(study: Study) -> Figure | None:
+    if study.annotation is None:
+        return None
+    labels = marks_of(study.annotation.labels)
+    return composition(study.annotation, [s.name for s in study.samples], labels)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("aidocell.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "mini_bar": mini_bar,
+        "mini_interval": mini_interval,
+        "swatch": swatch,
+        "count": numbers.count,
+        "share": numbers.share,
+        "estimate": numbers.estimate,
+        "interval": numbers.interval,
+        "duration": numbers.duration,
+        "plural": numbers.plural,
+        "missing": numbers.missing,
+    }
+    return environment
+
+
+@cache
+def _static(name: str) -> str:
+    return (files("aidocell.report") / "static" / name).read_text(encoding="utf-8")
+
+
+def _csp_hash(text: str) -> str:
+    """How the page's security policy names the one style and the one script that it allows."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

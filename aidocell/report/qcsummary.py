@@ -1,0 +1,129 @@
+"""QC of a sample in a few hundred numbers, however many cells it has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["GRID_EDGES", "METRICS", "Histogram", "Metric", "QcSummary", "summarise"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of ``qc.parquet``: its name in words, its axis and its bins."""
+
+    title: str
+    axis: str
+    unit: str
+    edges: np.ndarray = field(repr=False)
+    logarithmic: bool = False
+
+
+_LOG_EDGES = 10 ** (np.arange(0, 141) / 20)  # 1 to 10 million, twenty bins a decade
+_PERCENT_EDGES = np.arange(0, 101, 1.0)
+GRID_EDGES = 10 ** (np.arange(0, 71) / 10)
+
+METRICS: dict[str, Metric] = {
+    "n_genes_by_counts": Metric("Genes per cell", "genes with a count", "", _LOG_EDGES, True),
+    "total_counts": Metric("Counts per cell", "counts", "", _LOG_EDGES, True),
+    "pct_counts_mt": Metric("Mitochondrial share", "% of a cell's counts", " %", _PERCENT_EDGES),
+    "pct_counts_ribo": Metric("Ribosomal share", "% of a cell's counts", " %", _PERCENT_EDGES),
+    "pct_counts_hb": Metric("Haemoglobin share", "% of a cell's counts", " %", _PERCENT_EDGES),
+    "pct_counts_in_top_20_genes": Metric(
+        "Share of the 20 largest genes", "% of a cell's counts", " %", _PERCENT_EDGES
+    ),
+    "doublet_score": Metric("Doublet score", "score, 0 to 1", "", np.linspace(0, 1, 51)),
+}
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Cells per bin of a metric's edges, kept and left out; both of shape ``(n_bins,)``."""
+
+    kept: np.ndarray
+    left_out: np.ndarray
+
+
+@dataclass(frozen=True)
+class QcSummary:
+    """What the report draws of ``qc.parquet``.
+
+    Attributes
+    ----------
+    cells, kept
+        Cells seen, and cells that passed.
+    reasons
+        Cells left out by reason, the most frequent first; a cell with two reasons counts in both.
+    medians
+        Median over the kept cells, by metric.
+    bounds
+        Lowest and highest value allowed, by metric; None where there is no such bound.
+    histograms
+        By metric; metrics that were not computed are not there.
+    grid_kept, grid_left_out
+        Cells by counts (rows) and genes (columns), in bins of :data:`GRID_EDGES`.
+    """
+
+    cells: int
+    kept: int
+    reasons: dict[str, int]
+    medians: dict[str, float]
+    bounds: dict[str, tuple[float | None, float | None]]
+    histograms: dict[str, Histogram]
+    grid_kept: np.ndarray = field(repr=False)
+    grid_left_out: np.ndarray = field(repr=False)
+
+
+def summarise(table: pd.DataFrame) -> QcSummary:
+    """Summarise a QC table.
+
+    Parameters
+    ----------
+    table
+        One row a cell, with the columns of ``qc.parquet``; ``attrs["bounds"]`` maps a metric to
+        its lowest and highest allowed value.
+    """
+    kept = table["kept"].to_numpy(bool)
+    measured = [m for m in METRICS if m in table and table[m].notna().any()]
+    return QcSummary(
+        cells=len(table),
+        kept=int(kept.sum()),
+        reasons=_reasons(table.loc[~kept, "reason"]),
+        medians={m: float(table.loc[kept, m].median()) for m in measured},
+        bounds=_bounds(table.attrs.get("bounds", {})),
+        histograms={m: _histogram(table[m].to_numpy(float), kept, METRICS[m]) for m in measured},
+        grid_kept=_grid(table[kept]),
+        grid_left_out=_grid(table[~kept]),
+    )
+
+
+def _reasons(reasons: pd.Series) -> dict[str, int]:
+    """Count each reason; as the same few texts recur, split the distinct ones only."""
+    counts: Counter[str] = Counter()
+    for text, cells in reasons.value_counts().items():
+        for reason in str(text).split("; "):
+            counts[reason] += int(cells)
+    return dict(counts.most_common())
+
+
+def _bounds(bounds: Mapping[str, object]) -> dict[str, tuple[float | None, float | None]]:
+    return {metric: (low, high) for metric, (low, high) in bounds.items() if metric in METRICS}
+
+
+def _histogram(values: np.ndarray, kept: np.ndarray, metric: Metric) -> Histogram:
+    clipped = np.clip(values, metric.edges[0], metric.edges[-1])
+    return Histogram(
+        np.histogram(clipped[kept], metric.edges)[0], np.histogram(clipped[~kept], metric.edges)[0]
+    )
+
+
+def _grid(table: pd.DataFrame) -> np.ndarray:
+    columns = [
+        np.clip(table[m].to_numpy(float), GRID_EDGES[0], GRID_EDGES[-1])
+        for m in ("total_counts", "n_genes_by_counts")
+    ]
+    return np.histogram2d(*columns, bins=(GRID_EDGES, GRID_EDGES))[0].astype(int)

@@ -1,0 +1,241 @@
+"""A results folder as plain data: everything that the report says is in here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from aidocell.report.annotation import Annotation, read_annotation
+from aidocell.report.cellmap import (
+    PREDICTED,
+    PROBABILITY,
+    TRUE,
+    CellMap,
+    extra_columns,
+    read_map,
+)
+from aidocell.report.jobs import Job, read_jobs
+from aidocell.report.qcsummary import METRICS, QcSummary, summarise
+from aidocell.report.settings import ReportSettings
+from aidocell.report.verdicts import Figures, Verdict, judge
+from aidocell.store import StoreReader
+
+__all__ = ["Sample", "Study", "load_study"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of the sheet and what became of it; parts that were not made are None or empty.
+
+    Attributes
+    ----------
+    audit
+        ``audit.json``: what was found, accepted, mapped and dropped.
+    qc
+        Summary of ``qc.parquet``.
+    embedded
+        Cells with an embedding.
+    provenance
+        Of ``embeddings.zarr.zip``.
+    plan
+        ``shards.json``.
+    """
+
+    name: str
+    audit: Mapping[str, object] = field(default_factory=dict)
+    qc: QcSummary | None = None
+    embedded: int | None = None
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    plan: Mapping[str, object] = field(default_factory=dict)
+    figures: Figures = Figures()
+    verdict: Verdict = Verdict("pass")
+
+    @property
+    def refused(self) -> bool:
+        """Whether the input was not admitted."""
+        return self.audit.get("accepted") is False
+
+
+@dataclass(frozen=True)
+class Study:
+    """All samples and what was computed over them.
+
+    Attributes
+    ----------
+    card
+        ``card.json`` of the checkpoint folder; empty for official checkpoints.
+    alone
+        Whether this is the page of one sample, out of a study of several.
+    """
+
+    settings: ReportSettings
+    config: Mapping[str, object]
+    samples: tuple[Sample, ...]
+    annotation: Annotation | None = None
+    cells: CellMap | None = None
+    jobs: tuple[Job, ...] = ()
+    card: Mapping[str, object] = field(default_factory=dict)
+    command: str = "snakemake"
+    alone: bool = False
+
+    @property
+    def admitted(self) -> tuple[Sample, ...]:
+        """Samples that were not refused."""
+        return tuple(s for s in self.samples if not s.refused)
+
+    @property
+    def qc(self) -> dict[str, QcSummary]:
+        """QC summaries by sample."""
+        return {s.name: s.qc for s in self.samples if s.qc}
+
+    def only(self, name: str) -> Study:
+        """The study as the owner of one sample sees it: no other sample's name or cell."""
+        return replace(
+            self,
+            samples=tuple(s for s in self.samples if s.name == name),
+            annotation=self.annotation and self.annotation.only(name),
+            cells=self.cells and self.cells.only(name),
+            jobs=tuple(job for job in self.jobs if job.sample == name),
+            alone=len(self.samples) > 1,
+        )
+
+
+def load_study(
+    results: str | Path,
+    samples: Sequence[Mapping[str, object]],
+    *,
+    config: Mapping[str, object],
+    checkpoint: str | Path | None = None,
+    command: str = "snakemake",
+) -> Study:
+    """Read what the report needs; a file that is not there leaves its part empty.
+
+    Parameters
+    ----------
+    results
+        The results folder.
+    samples
+        Rows of the sample sheet; only ``sample`` is used.
+    config
+        The whole config; its ``report`` section holds title and limits.
+    checkpoint
+        Folder of the checkpoint, for its ``card.json``; the config's ``model`` where left out.
+    command
+        The command that made the results, for the provenance.
+    """
+    results = Path(results)
+    settings = ReportSettings.from_config(config.get("report"))
+    names = [str(row["sample"]) for row in samples]
+    annotation = read_annotation(results / "study" / "annotate")
+    cells = read_map(results / "study" / "map.parquet")
+    loaded, extras = [], []
+    for name in names:
+        sample, columns = _read_sample(results / "samples" / name, name, settings, cells)
+        loaded.append(sample)
+        extras.append(columns)
+    jobs = read_jobs(results / "benchmarks", names)
+    return Study(
+        settings=settings,
+        config=config,
+        samples=tuple(loaded),
+        annotation=annotation,
+        cells=cells and _coloured(cells, extras, annotation),
+        jobs=_of_this_run(jobs, loaded),
+        card=_json(Path(checkpoint or str(config.get("model", ""))) / "card.json"),
+        command=command,
+    )
+
+
+def _read_sample(
+    folder: Path, name: str, settings: ReportSettings, cells: CellMap | None
+) -> tuple[Sample, pd.DataFrame]:
+    """The sample, and for its cells on the map the columns that they can be coloured by."""
+    audit = _json(folder / "audit.json")
+    qc_table = _table(folder / "qc.parquet")
+    qc = None if qc_table is None else summarise(qc_table)
+    embedded, provenance, obs = _embeddings(folder / "embeddings.zarr.zip")
+    figures = _figures(audit, qc)
+    sample = Sample(
+        name=name,
+        audit=audit,
+        qc=qc,
+        embedded=embedded,
+        provenance=provenance,
+        plan=_json(folder / "shards.json"),
+        figures=figures,
+        verdict=judge(figures, settings.verdict, refused=_refusal(audit)),
+    )
+    on_map = cells.table.index[cells.table["sample"] == name] if cells else pd.Index([])
+    return sample, _colour_columns(name, qc_table, obs, on_map)
+
+
+def _figures(audit: Mapping[str, object], qc: QcSummary | None) -> Figures:
+    resolved = audit.get("share_resolved")
+    if qc is None:
+        return Figures(share_resolved=resolved)
+    return Figures(
+        cells=qc.kept,
+        median_genes=qc.medians.get("n_genes_by_counts"),
+        share_resolved=resolved,
+        median_mito=qc.medians.get("pct_counts_mt"),
+        share_kept=qc.kept / qc.cells if qc.cells else None,
+    )
+
+
+def _refusal(audit: Mapping[str, object]) -> str:
+    if audit.get("accepted") is not False:
+        return ""
+    error = audit["error"]
+    return f"{error['what']} ({error['id']}); {error['fix']}"
+
+
+def _embeddings(path: Path) -> tuple[int | None, dict, pd.DataFrame]:
+    if not path.is_file():
+        return None, {}, pd.DataFrame()
+    with StoreReader(path) as store:
+        return len(store.obs), store.provenance, store.obs
+
+
+def _colour_columns(
+    name: str, qc_table: pd.DataFrame | None, obs: pd.DataFrame, on_map: pd.Index
+) -> pd.DataFrame:
+    parts = []
+    if qc_table is not None:
+        metrics = [m for m in METRICS if m in qc_table and qc_table[m].notna().any()]
+        indexed = qc_table.set_index(name + ":" + qc_table["cell"].astype(str))[metrics]
+        parts.append(indexed[~indexed.index.duplicated()].reindex(on_map))
+    taken = {*METRICS, "sample"}
+    own = obs[[c for c in obs if c not in taken and not pd.api.types.is_numeric_dtype(obs[c])]]
+    own = own.set_axis(name + ":" + obs.index.astype(str)) if len(obs) else own
+    return pd.concat([*parts, own.reindex(on_map)], axis=1)
+
+
+def _coloured(
+    cells: CellMap, extras: Sequence[pd.DataFrame], annotation: Annotation | None
+) -> CellMap:
+    columns = pd.concat(extras)
+    own = [c for c in columns if c not in METRICS]
+    dropped = set(own) - set(extra_columns({c: columns[c] for c in own}))
+    cells = cells.with_columns(columns.drop(columns=list(dropped)))
+    if annotation is None or annotation.predictions.empty:
+        return cells
+    renamed = {"predicted": PREDICTED, "true": TRUE, "probability": PROBABILITY}
+    return cells.with_columns(annotation.predictions.rename(columns=renamed))
+
+
+def _of_this_run(jobs: Sequence[Job], samples: Sequence[Sample]) -> tuple[Job, ...]:
+    """Without the shards of earlier plans, whose times are still on disk."""
+    keys = {s.name: str(s.plan.get("run_key", ""))[:12] for s in samples}
+    return tuple(job for job in jobs if not job.key or job.key == keys.get(job.sample))
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def _json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
