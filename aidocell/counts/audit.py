@@ -104,10 +104,9 @@ class Tally:
 
     def add(self, counts: sparse.csr_matrix) -> None:
         """Add a chunk of cells; raw counts, shape ``(n_cells, n_rows)``."""
-        counts = counts.astype(np.int64)
-        self.umis += np.asarray(counts.sum(axis=0)).ravel()
+        self.umis += np.asarray(counts.sum(axis=0, dtype=np.int64)).ravel()
         self.nonzero += counts.nnz
-        self.cell_umis.append(np.asarray(counts.sum(axis=1)).ravel())
+        self.cell_umis.append(np.asarray(counts.sum(axis=1, dtype=np.int64)).ravel())
         self.cell_genes.append(np.diff(counts.indptr))
         self.cell_known.append(counts @ self.placement.resolved.astype(np.int64))
 

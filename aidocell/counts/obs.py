@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import pandas as pd
 
 from aidocell.errors import InputError
@@ -12,17 +14,31 @@ __all__ = ["joined", "storable"]
 def storable(obs: pd.DataFrame) -> pd.DataFrame:
     """A table that AnnData can write: numbers, truth values, text and categories of text.
 
-    Anything else (dates, mixed objects) becomes text; what is missing stays missing.
+    Anything else (dates, mixed objects) becomes text; what is missing stays missing. Column
+    names that a store cannot have are changed: ``a/b`` becomes ``a_b``.
     """
-    columns = {str(name): _column(obs[name]) for name in obs}
+    columns: dict[str, pd.Series] = {}
+    for position, name in enumerate(obs.columns):
+        columns[_name(str(name), taken=columns)] = _column(obs.iloc[:, position])
     return pd.DataFrame(columns, index=obs.index.astype(str))
 
 
+def _name(name: str, *, taken: Container[str]) -> str:
+    name = name.replace("/", "_")
+    if name == "_index" or not name.strip("."):
+        name = f"column{name}"
+    while name in taken:
+        name += "_"
+    return name
+
+
 def _column(values: pd.Series) -> pd.Series:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.rename_categories(str)
     if values.dtype.kind in "biuf":
         return values
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        texts = values.cat.categories.astype(str)
+        if texts.is_unique:
+            return values.cat.rename_categories(texts)
     text = values.astype(str).astype(object).where(values.notna(), None)
     # Text as such cannot be missing in a store, a category can.
     return text.astype("category") if values.isna().any() else text

@@ -25,7 +25,7 @@ GENES = Vocabulary.builtin()
 
 def table(symbols, counts, *, ids=None, dtype=np.float32, dense=False) -> ad.AnnData:
     counts = np.array(counts, dtype)
-    var = pd.DataFrame(index=list(symbols))
+    var = pd.DataFrame(index=[str(symbol) for symbol in symbols])
     if ids is not None:
         var["gene_ids"] = list(ids)
     obs = pd.DataFrame(index=[f"cell{i}" for i in range(len(counts))])
