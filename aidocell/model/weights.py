@@ -66,6 +66,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 def _is_whole_zip(path: Path) -> bool:
     """Check the zip's checksums, which torch leaves alone: a flipped bit would go unnoticed."""
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as handle:
+            if handle.read(4) == b"PK\3\4":
+                raise _damaged(path, "its end is missing")
         return False
     try:
         with zipfile.ZipFile(path) as archive:

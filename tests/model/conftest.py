@@ -14,6 +14,11 @@ TINY = Path(__file__).parents[1] / "data" / "tiny"
 
 
 @pytest.fixture(scope="session")
+def tiny():
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def golden():
     with np.load(TINY / "vectors.npz") as arrays:
         return dict(arrays)
