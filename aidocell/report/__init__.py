@@ -31,7 +31,7 @@ def write_report(
     Parameters
     ----------
     results
-        Folder with ``samples/``, ``study/`` and ``benchmarks/``; what is missing there leaves an
+        Folder with ``model.json``, ``samples/``, ``study/`` and ``benchmarks/``; what is missing there leaves an
         empty section that says why.
     samples
         Rows of the sample sheet, each with ``sample``.
@@ -41,7 +41,7 @@ def write_report(
         The whole config; see :class:`~aidocell.report.settings.ReportSettings` for its
         ``report`` section.
     checkpoint
-        Folder of the checkpoint, for its card; the config's ``model`` where left out.
+        Folder of the checkpoint, whose card is shown where the results have no ``model.json``.
     command
         The command that makes these results again.
 

@@ -14,19 +14,22 @@ from aidocell.report.qcsummary import METRICS
 from aidocell.report.study import Study
 
 __all__ = [
+    "OFFICIAL",
     "REFERENCES",
     "Reference",
+    "card",
     "config_text",
     "demonstration",
     "licences",
     "methods_paragraph",
     "model_id",
+    "model_source",
     "options",
     "untrained",
     "versions",
 ]
 
-OFFICIAL = "genbio-ai/AIDO.Cell-3M"
+OFFICIAL = "genbio-ai/AIDO.Cell-3M"  # the smallest
 Reference = tuple[str, str]
 
 REFERENCES: tuple[Reference, ...] = (
@@ -78,19 +81,41 @@ _PACKAGES = (
 
 
 def model_id(study: Study) -> str:
-    """The checkpoint that the embeddings were made with, else the one that the config names."""
-    made = [s.provenance.get("model", {}).get("id") for s in study.samples]
-    return next((str(m) for m in made if m), str(study.config.get("model", "no model")))
+    """The checkpoint's name, else what the config names."""
+    return str(study.model.get("id") or study.config.get("model") or "no model")
+
+
+def model_source(study: Study) -> str:
+    """Where the weights come from, in words."""
+    if not study.model:
+        return "not loaded yet"
+    if demonstration(study):
+        return "demonstration model"
+    revision = str(study.model.get("revision") or "")
+    hub = (
+        f"official weights, revision {revision[:8]}" if official(study) else f"hub, {revision[:8]}"
+    )
+    return hub if study.model.get("source") == "hub" else "own folder"
 
 
 def demonstration(study: Study) -> bool:
     """Whether the checkpoint says of itself that it only demonstrates."""
-    return bool(study.card.get("demonstration"))
+    return bool(study.model.get("demonstration"))
+
+
+def official(study: Study) -> bool:
+    """Whether the weights are those of the model's authors."""
+    return model_id(study).startswith("genbio-ai/")
+
+
+def card(study: Study) -> Mapping[str, object]:
+    """The checkpoint's own card; empty where it has none."""
+    return study.model.get("card") or {}
 
 
 def untrained(study: Study) -> dict[str, float]:
     """Macro-F1 of the same shape with random weights, as the checkpoint's card has it."""
-    figures = study.card.get("untrained")
+    figures = card(study).get("untrained")
     pooling = options(study).get("pooling")
     if not isinstance(figures, Mapping) or pooling not in figures:
         return {}
@@ -116,13 +141,12 @@ def config_text(study: Study) -> str:
 
 def licences(study: Study) -> list[Reference]:
     """What the parts may be used for: part, licence."""
-    model = model_id(study)
-    given = str(study.card.get("license", "")) if study.card else ""
-    if model.startswith("genbio-ai/"):
+    given = card(study).get("license") or "see the checkpoint's own folder"
+    if official(study):
         given = "GenBio AI Community License: non-commercial use only"
     return [
         ("aidocell", "Apache-2.0"),
-        (f"checkpoint {model}", given or "see the checkpoint's own folder"),
+        (f"checkpoint {model_id(study)}", str(given)),
         ("data", "as its owners say"),
     ]
 

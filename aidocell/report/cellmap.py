@@ -43,6 +43,10 @@ class CellMap:
         joined = self.table.join(columns[~columns.index.duplicated()])
         return replace(self, table=joined)
 
+    def without(self, column: str) -> CellMap:
+        """The map without one choice of colour, if it is there."""
+        return replace(self, table=self.table.drop(columns=column, errors="ignore"))
+
     def only(self, sample: str) -> CellMap:
         """The cells of one sample."""
         mine = self.table[self.table["sample"] == sample]

@@ -77,6 +77,7 @@ def _context(study: Study) -> dict[str, object]:
         "level": worst({s.name: s.verdict for s in study.samples}),
         "sentences": what_to_know(study),
         "model": about.model_id(study),
+        "model_source": about.model_source(study),
         "demonstration": about.demonstration(study),
         "official": about.OFFICIAL,
         "untrained": about.untrained(study),

@@ -84,8 +84,8 @@ def summarise(table: pd.DataFrame) -> QcSummary:
     Parameters
     ----------
     table
-        One row a cell, with the columns of ``qc.parquet``; ``attrs["bounds"]`` maps a metric to
-        its lowest and highest allowed value.
+        One row a cell, with the columns of ``qc.parquet``; ``attrs["bounds"]`` holds the bounds
+        that were applied, ``{metric: {"lower" or "upper": {"value", "source"}}}``.
     """
     kept = table["kept"].to_numpy(bool)
     measured = [m for m in METRICS if m in table and table[m].notna().any()]
@@ -110,14 +110,20 @@ def _reasons(reasons: pd.Series) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _bounds(bounds: Mapping[str, object]) -> dict[str, tuple[float | None, float | None]]:
-    return {metric: (low, high) for metric, (low, high) in bounds.items() if metric in METRICS}
+def _bounds(bounds: Mapping[str, Mapping]) -> dict[str, tuple[float | None, float | None]]:
+    return {
+        metric: tuple(sides.get(side, {}).get("value") for side in ("lower", "upper"))
+        for metric, sides in bounds.items()
+        if metric in METRICS
+    }
 
 
 def _histogram(values: np.ndarray, kept: np.ndarray, metric: Metric) -> Histogram:
     clipped = np.clip(values, metric.edges[0], metric.edges[-1])
+    known = np.isfinite(clipped)  # a cell without counts has no shares
     return Histogram(
-        np.histogram(clipped[kept], metric.edges)[0], np.histogram(clipped[~kept], metric.edges)[0]
+        np.histogram(clipped[known & kept], metric.edges)[0],
+        np.histogram(clipped[known & ~kept], metric.edges)[0],
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from aidocell.counts.qc import read_qc
 from aidocell.report.annotation import Annotation, read_annotation
 from aidocell.report.cellmap import (
     PREDICTED,
@@ -51,8 +52,8 @@ class Sample:
     embedded: int | None = None
     provenance: Mapping[str, object] = field(default_factory=dict)
     plan: Mapping[str, object] = field(default_factory=dict)
-    figures: Figures = Figures()
-    verdict: Verdict = Verdict("pass")
+    figures: Figures = field(default_factory=Figures)
+    verdict: Verdict = field(default_factory=lambda: Verdict("pass"))
 
     @property
     def refused(self) -> bool:
@@ -66,8 +67,8 @@ class Study:
 
     Attributes
     ----------
-    card
-        ``card.json`` of the checkpoint folder; empty for official checkpoints.
+    model
+        ``model.json``: what the checkpoint is, with its ``card``; empty where nobody asked yet.
     alone
         Whether this is the page of one sample, out of a study of several.
     """
@@ -78,7 +79,7 @@ class Study:
     annotation: Annotation | None = None
     cells: CellMap | None = None
     jobs: tuple[Job, ...] = ()
-    card: Mapping[str, object] = field(default_factory=dict)
+    model: Mapping[str, object] = field(default_factory=dict)
     command: str = "snakemake"
     alone: bool = False
 
@@ -123,7 +124,7 @@ def load_study(
     config
         The whole config; its ``report`` section holds title and limits.
     checkpoint
-        Folder of the checkpoint, for its ``card.json``; the config's ``model`` where left out.
+        Folder of the checkpoint, whose card is shown where the results have no ``model.json``.
     command
         The command that made the results, for the provenance.
     """
@@ -143,9 +144,9 @@ def load_study(
         config=config,
         samples=tuple(loaded),
         annotation=annotation,
-        cells=cells and _coloured(cells, extras, annotation),
+        cells=cells and _coloured(cells, extras, annotation, config),
         jobs=_of_this_run(jobs, loaded),
-        card=_json(Path(checkpoint or str(config.get("model", ""))) / "card.json"),
+        model=_json(results / "model.json") or _from_card(checkpoint),
         command=command,
     )
 
@@ -155,7 +156,8 @@ def _read_sample(
 ) -> tuple[Sample, pd.DataFrame]:
     """The sample, and for its cells on the map the columns that they can be coloured by."""
     audit = _json(folder / "audit.json")
-    qc_table = _table(folder / "qc.parquet")
+    qc_path = folder / "qc.parquet"
+    qc_table = read_qc(qc_path) if qc_path.is_file() else None
     qc = None if qc_table is None else summarise(qc_table)
     embedded, provenance, obs = _embeddings(folder / "embeddings.zarr.zip")
     figures = _figures(audit, qc)
@@ -215,7 +217,10 @@ def _colour_columns(
 
 
 def _coloured(
-    cells: CellMap, extras: Sequence[pd.DataFrame], annotation: Annotation | None
+    cells: CellMap,
+    extras: Sequence[pd.DataFrame],
+    annotation: Annotation | None,
+    config: Mapping[str, object],
 ) -> CellMap:
     columns = pd.concat(extras)
     own = [c for c in columns if c not in METRICS]
@@ -223,6 +228,8 @@ def _coloured(
     cells = cells.with_columns(columns.drop(columns=list(dropped)))
     if annotation is None or annotation.predictions.empty:
         return cells
+    label = str((config.get("annotate") or {}).get("label"))
+    cells = cells.without(label)  # the same as the given type
     renamed = {"predicted": PREDICTED, "true": TRUE, "probability": PROBABILITY}
     return cells.with_columns(annotation.predictions.rename(columns=renamed))
 
@@ -233,8 +240,13 @@ def _of_this_run(jobs: Sequence[Job], samples: Sequence[Sample]) -> tuple[Job, .
     return tuple(job for job in jobs if not job.key or job.key == keys.get(job.sample))
 
 
-def _table(path: Path) -> pd.DataFrame | None:
-    return pd.read_parquet(path) if path.is_file() else None
+def _from_card(checkpoint: str | Path | None) -> dict:
+    """What a checkpoint folder says of itself, in the form of ``model.json``."""
+    card = _json(Path(checkpoint) / "card.json") if checkpoint else {}
+    if not card:
+        return {}
+    known = {"source": "folder", "demonstration": bool(card.get("demonstration")), "card": card}
+    return {"id": card.get("name"), **known}
 
 
 def _json(path: Path) -> dict:

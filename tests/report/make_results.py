@@ -1,7 +1,7 @@
 """A small results folder with everything in it that a page can stumble over.
 
 Three samples, one of them refused; names of labels, genes, batches and paths try to be markup.
-Run as a script to look at the report: ``python -m tests.report.make_results FOLDER``.
+Run as a script to look at the report: ``python tests/report/make_results.py FOLDER``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from aidocell.counts.qc import write_qc
 from aidocell.report import write_report
 from aidocell.report.umap import make_map
 from aidocell.store import write_store
@@ -33,22 +35,26 @@ CONFIG = {
     "annotate": {"label": "cell_type", "note": SCRIPT},
     "report": {"title": f"Blood & spleen {IMAGE}", "verdict": {"min_cells": {"warn": 100}}},
 }
-CARD = {
+MODEL = {
+    "id": "aidocell-demo",
+    "sha256": "d" * 64,
+    "source": "folder",
+    "revision": None,
+    "weights_sha256": "e" * 64,
+    "genes_sha256": "9" * 64,
     "demonstration": True,
-    "name": "aidocell demo 1L-64",
-    "license": "Apache-2.0",
-    "untrained": {"mean": 0.53, "max": 0.64},
+    "card": {"license": "Apache-2.0", "untrained": {"mean": 0.53, "max": 0.64}},
 }
 
 
 def make_results(folder: Path, *, cells: int = 150, seed: int = 0) -> Path:
-    """Write a results folder and, beside it, a checkpoint folder with a card."""
+    """Write a results folder as the workflow leaves it."""
     rng = np.random.default_rng(seed)
     tables = {name: _embeddings(name, cells, rng) for name in KEYS}
     for place, (name, table) in enumerate(tables.items()):
         home = folder / "samples" / name
         _write(home / "audit.json", audit(name, measured=18_000 + place))
-        qc_table(table.obs_names, rng, poor=place == 1).to_parquet(home / "qc.parquet")
+        write_qc(home / "qc.parquet", qc_table(table.obs_names, rng, poor=place == 1))
         write_store(table, home / "embeddings.zarr.zip", provenance=provenance(name))
         _write(home / "shards.json", plan(name, cells))
         _benchmarks(folder, name, cells)
@@ -56,7 +62,7 @@ def make_results(folder: Path, *, cells: int = 150, seed: int = 0) -> Path:
     stores = {name: folder / "samples" / name / "embeddings.zarr.zip" for name in KEYS}
     make_map(stores, folder / "study" / "map.parquet", max_cells=200, seed=1)
     _annotate(folder / "study" / "annotate", tables)
-    _write(folder.parent / "checkpoint" / "card.json", CARD)
+    _write(folder / "model.json", MODEL)
     return folder
 
 
@@ -139,9 +145,9 @@ def qc_table(cells: pd.Index, rng: np.random.Generator, *, poor: bool = False) -
     table.loc[n - 2, "reason"] = "fewer than 200 genes; fewer than 500 counts"
     table.loc[n - 1, "reason"] = "more than 20 % mitochondrial"
     table.attrs["bounds"] = {
-        "n_genes_by_counts": [200, None],
-        "total_counts": [500, None],
-        "pct_counts_mt": [None, 20],
+        "n_genes_by_counts": {"lower": {"value": 200.0, "source": "min_genes"}},
+        "total_counts": {"lower": {"value": 500.0, "source": "min_counts"}},
+        "pct_counts_mt": {"upper": {"value": 20.0, "source": "max_mito"}},
     }
     return table
 
@@ -152,7 +158,7 @@ def provenance(name: str) -> dict:
         "stage": "embed",
         "version": "0.1.0",
         "run_key": KEYS[name],
-        "model": {"id": "demo-checkpoint", "sha256": "d" * 64},
+        "model": {"id": "aidocell-demo", "sha256": "d" * 64},
         "genes_sha256": "9" * 64,
         "counts_digest": "c" * 64,
         "options": options,
@@ -184,8 +190,6 @@ def _annotate(folder: Path, tables: dict[str, ad.AnnData]) -> None:
     labels = [label for table in tables.values() for label in table.obs["cell_type"].astype(str)]
     vectors = np.concatenate([table.obsm["X_aidocell"] for table in tables.values()])
     counts = np.round(np.exp(np.clip(vectors, -3, 3)) * 3)
-    from scipy import sparse
-
     result = evaluate(
         labels,
         cells,
@@ -223,6 +227,5 @@ if __name__ == "__main__":
         SHEET,
         target / "report",
         config=CONFIG,
-        checkpoint=target / "checkpoint",
         command="snakemake --configfile config/config.yaml",
     )

@@ -215,7 +215,7 @@ def _stack(top: float, sample: str, counts, marks: Mapping[str, Mark], x: Scale)
         text(x.stop + 8, top + 15, f"n = {total:,}"),
     ]
     start = 0
-    for label in (l for l in marks if l in counts.index):
+    for label in [name for name in marks if name in counts.index]:
         cells = int(counts[label])
         left, right = x(start / total), x((start + cells) / total)
         tip = f"{sample}: {label}, {cells:,} of {total:,} cells ({numbers.share(cells / total)})"
