@@ -12,7 +12,7 @@ from scipy import sparse
 
 from aidocell.counts.audit import Tally, input_sha256, summarise
 from aidocell.counts.contract import validate_chunk
-from aidocell.counts.names import GeneNames, gene_expression_rows, gene_names, other_genome_rows
+from aidocell.counts.names import gene_expression_rows, gene_names, other_genome_rows
 from aidocell.counts.obs import joined, storable
 from aidocell.counts.options import InputOptions
 from aidocell.counts.placement import Placement
@@ -69,9 +69,10 @@ def align(
     adata = adata.to_memory() if adata.isbacked else adata
     _require_cells(adata.obs_names)
     rows = _expression_rows(adata.var)
-    counts = _counts(adata)[:, rows]
-    names, measured = _names(adata.var[rows], gene_ids)
-    placement = Placement.of(names.ids, names.symbols, vocabulary=genes, measured=measured)
+    counts, var = _counts(adata)[:, rows], adata.var[rows]
+    placement = Placement.of(
+        var.index, gene_names(var, gene_ids), vocabulary=genes, measured=_measured(var)
+    )
     placement.require_human(where=_WHERE)
     umis = np.asarray(counts.sum(axis=0, dtype=np.int64)).ravel()
     placement.require_known(umis, where=_WHERE, min_share=min_share)
@@ -173,10 +174,10 @@ def _counts(adata: ad.AnnData) -> sparse.csr_matrix:
     return validate_chunk(sparse.csr_matrix(matrix), where=f"X of {_WHERE}", first_cell=0)
 
 
-def _names(var: pd.DataFrame, gene_ids: str | None) -> tuple[GeneNames, np.ndarray | None]:
-    """Names of the genes and, where `var` is that of an aligned table, which were measured."""
+def _measured(var: pd.DataFrame) -> np.ndarray | None:
+    """Which rows were measured, where `var` is that of an aligned table."""
     aligned = {"ensembl_id", "measured"} <= set(var) and var["measured"].dtype == bool
-    return gene_names(var, gene_ids), var["measured"].to_numpy() if aligned else None
+    return var["measured"].to_numpy() if aligned else None
 
 
 def _var(placement: Placement) -> pd.DataFrame:

@@ -96,9 +96,11 @@ class Tally:
     @classmethod
     def of(cls, source: CountSource, *, vocabulary: Vocabulary | None = None) -> Tally:
         """An empty tally of an opened file, its rows resolved."""
-        names = source.gene_names
         placement = Placement.of(
-            names.ids, names.symbols, vocabulary=vocabulary, measured=source.measured
+            source.var.index,
+            source.gene_names,
+            vocabulary=vocabulary,
+            measured=source.measured,
         )
         return cls(source, placement, np.zeros(source.shape[1], dtype=np.int64))
 
@@ -159,7 +161,7 @@ def _cells(tally: Tally) -> dict:
 def _genes(tally: Tally) -> dict:
     placement, umis = tally.placement, tally.umis
     route = placement.resolution.route
-    added = _added_up(placement, tally.source.var.index)
+    added = _added_up(placement)
     ambiguous = _named(placement, umis, route == "ambiguous")
     conflicts = [
         conflict._asdict()
@@ -199,7 +201,7 @@ def _named(placement: Placement, umis: np.ndarray, rows: np.ndarray) -> list[dic
     return [{"name": placement.names[row], "umis": int(umis[row])} for row in largest]
 
 
-def _added_up(placement: Placement, row_names) -> list[dict]:
+def _added_up(placement: Placement) -> list[dict]:
     """Genes that several rows mean, in the order of the vocabulary, with those rows."""
     rows = np.flatnonzero(placement.resolved)
     index = placement.resolution.index[rows]
@@ -207,7 +209,7 @@ def _added_up(placement: Placement, row_names) -> list[dict]:
     return [
         {
             "gene": placement.vocabulary.symbols[gene],
-            "rows": [str(row_names[row]) for row in rows[index == gene]],
+            "rows": [placement.rows[row] for row in rows[index == gene]],
         }
         for gene in shared
     ]

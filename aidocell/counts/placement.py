@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy import sparse
 
+from aidocell.counts.names import GeneNames
 from aidocell.errors import InputError
 from aidocell.genes import Resolution, Resolver, Vocabulary, species_of
 
@@ -37,8 +38,10 @@ class Placement:
     ----------
     vocabulary
         Genes in the order of the model.
+    rows
+        Name of each row in the file's own table.
     ids, symbols
-        Names of each row, ``""`` where it has none of the kind.
+        Names of each row by kind, ``""`` where it has none of the kind.
     resolution
         Gene and route of each row.
     present
@@ -46,6 +49,7 @@ class Placement:
     """
 
     vocabulary: Vocabulary
+    rows: Sequence[str]
     ids: Sequence[str]
     symbols: Sequence[str]
     resolution: Resolution
@@ -54,8 +58,8 @@ class Placement:
     @classmethod
     def of(
         cls,
-        ids: Sequence[str] | None,
-        symbols: Sequence[str] | None,
+        rows: Sequence[str],
+        names: GeneNames,
         *,
         vocabulary: Vocabulary | None = None,
         measured: np.ndarray | None = None,
@@ -64,25 +68,30 @@ class Placement:
 
         Parameters
         ----------
-        ids, symbols
-            Names of the rows, as :meth:`aidocell.genes.Resolver.resolve` takes them.
+        rows
+            Names of the rows in the file's own table.
+        names
+            Their ids and symbols.
         vocabulary
             The built-in one if not given.
         measured
             Boolean, one a row, where the file is an aligned one.
         """
         vocabulary = vocabulary or Vocabulary.builtin()
+        rows = [str(row) for row in rows]
+        nameless = [""] * len(rows)
+        ids, symbols = names.ids or nameless, names.symbols or nameless
+        present = np.ones(len(rows), bool) if measured is None else np.asarray(measured, bool)
         resolution = _resolver(vocabulary).resolve(ids, symbols)
-        rows = len(resolution.index)
-        present = np.ones(rows, dtype=bool) if measured is None else np.asarray(measured, bool)
-        nameless = [""] * rows
-        return cls(vocabulary, ids or nameless, symbols or nameless, resolution, present)
+        return cls(vocabulary, rows, ids, symbols, resolution, present)
 
     @cached_property
     def names(self) -> list[str]:
-        """Name of each row for people: the symbol where there is one, else the id."""
-        pairs = zip(self.symbols, self.ids, strict=True)
-        return [symbol or gene_id for symbol, gene_id in pairs]
+        """Name of each row for people: its symbol, else its id, else what the file calls it."""
+        return [
+            symbol or gene_id or row
+            for symbol, gene_id, row in zip(self.symbols, self.ids, self.rows, strict=True)
+        ]
 
     @cached_property
     def resolved(self) -> np.ndarray:
