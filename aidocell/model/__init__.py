@@ -7,6 +7,7 @@ from aidocell.model.checkpoint import (
     save_checkpoint,
 )
 from aidocell.model.config import ModelConfig
+from aidocell.model.initial import random_network
 from aidocell.model.network import AidoCell
 from aidocell.model.preprocess import preprocess
 
@@ -17,5 +18,6 @@ __all__ = [
     "checkpoint_info",
     "load_model",
     "preprocess",
+    "random_network",
     "save_checkpoint",
 ]

@@ -9,19 +9,23 @@ model predicts them. Cells that were set apart give the validation loss by which
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aidocell.model import AidoCell, ModelConfig
+from aidocell.counts import read_counts
+from aidocell.counts.align import align
+from aidocell.model import AidoCell, ModelConfig, preprocess, random_network, save_checkpoint
 from aidocell.model.network import MASKED
 
-__all__ = ["CONFIG", "Recipe", "Samples", "pretrain", "random_network", "split_cells"]
+__all__ = ["CONFIG", "Recipe", "Samples", "pretrain", "split_cells", "validation_loss"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,20 +72,6 @@ class Recipe:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     held_out: int = 270
-
-
-def random_network(config: ModelConfig, *, seed: int) -> AidoCell:
-    """A network with normal weights of scale ``1 / sqrt(fan-in)``, no biases, and plain layer norms."""
-    generator = torch.Generator().manual_seed(seed)
-    model = AidoCell(config)
-    for name, weight in model.named_parameters():
-        if weight.ndim == 2:
-            # A row of a table is looked up, so what adds up behind it is its width.
-            scale = weight.shape[1] ** -0.5
-            nn.init.normal_(weight, std=scale, generator=generator)
-        elif name.endswith("bias"):
-            nn.init.zeros_(weight)
-    return model
 
 
 @dataclass(frozen=True)
@@ -194,3 +184,40 @@ def validation_loss(model: AidoCell, cells: Tensor, genes: Tensor, recipe: Recip
     losses = [Samples.draw(batch, genes, recipe, generator).loss(model) for batch in batches]
     weights = [len(batch) for batch in batches]
     return float(np.average([loss.item() for loss in losses], weights=weights))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train one seed and write its checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--counts", type=Path, required=True, help="raw counts to train on")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)  # sums in another order would give other weights
+    torch.use_deterministic_algorithms(True)
+    recipe = Recipe()
+    model, loss = pretrain(_read_values(options.counts), recipe, seed=options.seed)
+    save_checkpoint(options.output, model, card=_card(options, recipe, loss))
+    logger.info("seed %d: validation loss %.4f", options.seed, loss)
+
+
+def _read_values(path: Path) -> np.ndarray:
+    aligned = align(read_counts(path))
+    return preprocess(aligned.X.toarray())
+
+
+def _card(options: argparse.Namespace, recipe: Recipe, loss: float) -> dict:
+    return {
+        "name": "aidocell-demo",
+        "demonstration": True,
+        "description": "A small model trained for minutes on the demo's own cells; for demonstration only.",
+        "trained_on": options.counts.name,
+        "seed": options.seed,
+        "recipe": asdict(recipe),
+        "validation_loss": loss,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -9,8 +9,14 @@ import pytest
 import torch
 
 from aidocell.errors import InputError
-from aidocell.model import AidoCell, ModelConfig, load_model, preprocess, save_checkpoint
-from aidocell.train.demo import random_network
+from aidocell.model import (
+    AidoCell,
+    ModelConfig,
+    load_model,
+    preprocess,
+    random_network,
+    save_checkpoint,
+)
 
 # layers, hidden, heads, intermediate, parameters in millions
 SIZES = {
