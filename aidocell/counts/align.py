@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from aidocell.counts.audit import Tally, input_sha256, summarise
-from aidocell.counts.contract import validate_chunk
+from aidocell.counts.contract import Contract, canonical
 from aidocell.counts.names import gene_expression_rows, gene_names, other_genome_rows
 from aidocell.counts.obs import joined, storable
 from aidocell.counts.options import InputOptions
@@ -69,7 +69,7 @@ def align(
     adata = adata.to_memory() if adata.isbacked else adata
     _require_cells(adata.obs_names)
     rows = _expression_rows(adata.var)
-    counts, var = _counts(adata)[:, rows], adata.var[rows]
+    counts, var = _counts(adata, rows), adata.var[rows]
     placement = Placement.of(
         var.index, gene_names(var, gene_ids), vocabulary=genes, measured=_measured(var)
     )
@@ -162,8 +162,8 @@ def _expression_rows(var: pd.DataFrame) -> np.ndarray:
     return rows
 
 
-def _counts(adata: ad.AnnData) -> sparse.csr_matrix:
-    """X as whole numbers, under the raw-count contract."""
+def _counts(adata: ad.AnnData, rows: np.ndarray) -> sparse.csr_matrix:
+    """The columns of X that are genes, as whole numbers, under the raw-count contract."""
     matrix = adata.X if sparse.issparse(adata.X) else np.asarray(adata.X)
     if matrix.dtype.kind not in "iuf":
         raise InputError(
@@ -171,7 +171,13 @@ def _counts(adata: ad.AnnData) -> sparse.csr_matrix:
             f"X of {_WHERE} holds {matrix.dtype} values, not counts",
             fix="put raw counts into X",
         )
-    return validate_chunk(sparse.csr_matrix(matrix), where=f"X of {_WHERE}", first_cell=0)
+    matrix = sparse.csr_matrix(matrix)
+    matrix = matrix if rows.all() else matrix[:, rows]
+    where = f"X of {_WHERE}"
+    contract = Contract(where=where, cells=adata.obs_names, genes=adata.var_names[rows])
+    counts = contract.look(canonical(matrix, where=where), first_cell=0)
+    contract.raise_first()
+    return counts
 
 
 def _measured(var: pd.DataFrame) -> np.ndarray | None:

@@ -165,6 +165,17 @@ def test_bad_input_is_refused(given_, id):
     assert error.value.id == id
 
 
+def test_bad_value_is_named_by_cell_and_gene():
+    with pytest.raises(InputError, match="-1 in cell 'cell1', gene 'NKG7'"):
+        align(table(["CD3E", "NKG7"], [[1, 0], [0, -1]]))
+
+
+def test_values_that_are_no_gene_expression_need_not_be_counts():
+    given_ = table(["CD3E", "CD4"], [[3, 0.5]])
+    given_.var["feature_types"] = ["Gene Expression", "Antibody Capture"]
+    assert by_gene(align(given_)) == {"CD3E": 3}
+
+
 def test_repeated_cell_names_are_refused():
     given_ = table(["CD3E"], [[1], [2]])
     given_.obs_names = ["a", "a"]
