@@ -139,11 +139,12 @@ def _require_cells(names: pd.Index) -> None:
     """The checks on cells that reading a file makes, for what did not come from a file."""
     if not len(names):
         raise InputError("E_NO_CELLS", f"{_WHERE} has no cells", fix="give one with cells")
-    repeated = names[names.duplicated()].unique().astype(str)
-    if len(repeated):
+    faulty = names[names.duplicated() | (names == "")].unique().astype(str)
+    if len(faulty):
         raise InputError(
             "E_CELL_NAMES",
-            f"{len(repeated):,} cell names of {_WHERE} repeat: {', '.join(repeated[:5])}",
+            f"{len(faulty):,} cell names of {_WHERE} repeat or are empty:"
+            f" {', '.join(map(repr, faulty[:5]))}",
             fix="make them unique, for example with a prefix by sample",
         )
 

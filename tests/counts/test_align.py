@@ -176,11 +176,16 @@ def test_values_that_are_no_gene_expression_need_not_be_counts():
     assert by_gene(align(given_)) == {"CD3E": 3}
 
 
-def test_repeated_cell_names_are_refused():
+@pytest.mark.parametrize("names", [["a", "a"], ["a", ""]])
+def test_repeated_and_empty_cell_names_are_refused(names):
     given_ = table(["CD3E"], [[1], [2]])
-    given_.obs_names = ["a", "a"]
+    given_.obs_names = names
     with pytest.raises(InputError, match="E_CELL_NAMES"):
         align(given_)
+
+
+def test_repeated_gene_names_are_added_up():
+    assert by_gene(align(table(["CD3E", "NKG7", "CD3E"], [[1, 2, 4]]))) == {"CD3E": 5, "NKG7": 2}
 
 
 def test_faults_of_the_matrix_come_before_faults_of_the_genes():
