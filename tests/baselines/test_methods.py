@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from aidocell.baselines import METHODS
+from aidocell.baselines import METHODS, pca_knn
 from aidocell.baselines.genes import log_normalise
 
 CLASSES = ["B", "NK", "T"]
@@ -110,6 +110,15 @@ def test_pca_knn_equals_full_pca_and_neighbours():
     module = METHODS["pca-knn"].module
     found = module.predict_proba(module.fit(counts, y, seed=0), counts)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_pca_knn_works_on_the_most_variable_genes_of_the_training_cells(monkeypatch):
+    monkeypatch.setattr(pca_knn, "VARIABLE_GENES", 15)
+    counts, y = toy()
+    fitted = pca_knn.fit(counts, y, seed=0)
+    variance = log_normalise(counts).toarray().var(axis=0)
+    expected = np.argsort(variance)[-15:]
+    assert sorted(fitted[0].get_support(indices=True)) == sorted(expected)
 
 
 def test_fewer_cells_than_neighbours_is_no_error():

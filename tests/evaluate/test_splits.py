@@ -87,7 +87,7 @@ def test_explicit_zeros_and_unsorted_indices_do_not_hide_an_equal_cell():
     matrix = sparse.csr_matrix(
         (np.array([1, 2, 2, 1, 0]), np.array([0, 1, 1, 0, 2]), np.array([0, 2, 5])), shape=(2, 3)
     )
-    more = sparse.vstack([matrix, sparse.diags([3, 4, 5])])
+    more = sparse.vstack([matrix, sparse.diags([3, 4, 5], dtype=int)])
     labels = np.array(["a", "a", "b", "b", "a"], dtype=object)
     fold, warnings = assign_folds(
         labels, names_of(5), folds=2, seed=0, matrices=[sparse.csr_matrix(more)]
