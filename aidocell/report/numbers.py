@@ -40,13 +40,14 @@ def share(value: float | None, why: str = "not recorded") -> str | Markup:
 
 
 def decimals_for(low: float, high: float) -> int:
-    """Decimals that an interval's width leaves meaning to: 2 for 0.06 or 0.2, 1 for 0.5, 3 for 0.01."""
+    """Decimals that an interval leaves meaning to: a step is at most a quarter of its width.
+
+    2 for a width of 0.06 or 0.3, 1 for 0.5, 3 for 0.01.
+    """
     width = abs(high - low)
     if not math.isfinite(width) or width == 0:
         return 2
-    exponent = math.floor(math.log10(width) + 1e-9)
-    extra = 1 if width < 2.95 * 10**exponent else 0  # a width of 0.1 to 0.3 earns one more digit
-    return max(0, min(4, extra - exponent))
+    return max(0, min(4, math.ceil(-math.log10(width / 4) - 1e-9)))
 
 
 def estimate(

@@ -24,7 +24,7 @@ class Metric:
 
 
 _LOG_EDGES = 10 ** (np.arange(0, 141) / 20)  # 1 to 10 million, twenty bins a decade
-_PERCENT_EDGES = np.arange(0, 101, 1.0)
+_PERCENT_EDGES = np.linspace(0, 100, 1001)  # figures join bins until they can be told apart
 GRID_EDGES = 10 ** (np.arange(0, 71) / 10)
 
 METRICS: dict[str, Metric] = {
@@ -36,7 +36,7 @@ METRICS: dict[str, Metric] = {
     "pct_counts_in_top_20_genes": Metric(
         "Share of the 20 largest genes", "% of a cell's counts", " %", _PERCENT_EDGES
     ),
-    "doublet_score": Metric("Doublet score", "score, 0 to 1", "", np.linspace(0, 1, 51)),
+    "doublet_score": Metric("Doublet score", "score, 0 to 1", "", np.linspace(0, 1, 101)),
 }
 
 
@@ -46,6 +46,11 @@ class Histogram:
 
     kept: np.ndarray
     left_out: np.ndarray
+
+    def joined(self, width: int) -> Histogram:
+        """Every `width` neighbouring bins as one."""
+        starts = np.arange(0, len(self.kept), width)
+        return Histogram(*(np.add.reduceat(part, starts) for part in (self.kept, self.left_out)))
 
 
 @dataclass(frozen=True)

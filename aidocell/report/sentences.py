@@ -48,6 +48,9 @@ def _refused(study: Study) -> Sentence | None:
     refused = [s for s in study.samples if s.refused]
     if not refused:
         return None
+    if len(study.samples) == 1:
+        error = refused[0].audit["error"]
+        return Sentence("fail", f"Refused ({error['id']}): {error['what']}.", "samples")
     named = _named([f"{s.name} ({s.audit['error']['id']})" for s in refused])
     total = numbers.plural(len(study.samples), "sample")
     return Sentence("fail", f"{len(refused)} of {total} refused: {named}.", "samples")
@@ -107,10 +110,14 @@ def _types(study: Study) -> Sentence | None:
     if annotation is None or best is None:
         return None
     clauses = [_against(annotation, method) for method in _references(annotation)]
-    text = f"Cell types: macro-F1 {_macro(best)} from the embedding ({best.name})"
+    text = f"Cell types{_scope(study)}: macro-F1 {_macro(best)} from the embedding ({best.name})"
     lost = any(worse for _, worse in clauses)
     text = "; ".join([text, *[clause for clause, _ in clauses]])
     return Sentence("warn" if lost else "pass", text + ".", "types")
+
+
+def _scope(study: Study) -> str:
+    return " (whole study)" if study.alone else ""
 
 
 def _references(annotation: Annotation) -> list[MethodFigures]:
@@ -147,7 +154,9 @@ def _least_certain(study: Study) -> Sentence | None:
     recall = numbers.interval(least.recall.value, least.recall.low, least.recall.high)
     level: Level = "warn" if least.recall.value < 0.5 else "pass"
     cells = numbers.plural(least.support, "cell")
-    return Sentence(level, f"Least certain: {least.label}, recall {recall}, {cells}.", "types")
+    return Sentence(
+        level, f"Least certain{_scope(study)}: {least.label}, recall {recall}, {cells}.", "types"
+    )
 
 
 def _different_genes(study: Study) -> Sentence | None:

@@ -95,10 +95,12 @@ class Study:
 
     def only(self, name: str) -> Study:
         """The study as the owner of one sample sees it: no other sample's name or cell."""
+        mine = tuple(s for s in self.samples if s.name == name)
+        judged = None if any(s.refused for s in mine) else self.annotation
         return replace(
             self,
-            samples=tuple(s for s in self.samples if s.name == name),
-            annotation=self.annotation and self.annotation.only(name),
+            samples=mine,
+            annotation=judged and judged.only(name),
             cells=self.cells and self.cells.only(name),
             jobs=tuple(job for job in self.jobs if job.sample == name),
             alone=len(self.samples) > 1,

@@ -70,11 +70,11 @@ def umap_coordinates(embeddings: np.ndarray, *, seed: int = 0) -> tuple[np.ndarr
     coordinates
         float32, shape ``(n_cells, 2)``; axes have no unit.
     method
-        ``umap``, or ``pca`` where there are too few cells for neighbourhoods.
+        ``umap``, or ``pca`` where there are too few cells for neighbourhoods, or all are equal.
     """
     with threadpool_limits(1):  # sums in another order would move every cell
         components = _components(np.asarray(embeddings, dtype=np.float64))
-        if len(components) < _NEIGHBOURS:
+        if len(components) < _NEIGHBOURS or not components.any():
             return components[:, :2].astype(np.float32), "pca"
         return _umap(components, seed).astype(np.float32), "umap"
 
@@ -94,7 +94,7 @@ def _umap(components: np.ndarray, seed: int) -> np.ndarray:
     from umap import UMAP  # compiles on import, so only where it is needed
 
     return UMAP(
-        n_neighbors=_NEIGHBOURS if len(components) > _NEIGHBOURS else len(components) - 1,
+        n_neighbors=min(_NEIGHBOURS, len(components) - 1),
         min_dist=0.3,
         init="pca",
         random_state=seed,

@@ -234,7 +234,7 @@ def _stack(top: float, sample: str, counts, marks: Mapping[str, Mark], x: Scale)
             )
         )
         start += cells
-        if right - left > 7 * min(len(label), 12) + 8:
+        if right - left > 7.6 * min(len(label), 12) + 10:
             parts.append(_stack_name((left + right) / 2, top, label, mark))
     return parts
 
@@ -242,6 +242,6 @@ def _stack(top: float, sample: str, counts, marks: Mapping[str, Mark], x: Scale)
 def _stack_name(x: float, top: float, label: str, mark: Mark) -> Markup:
     """A name on its bar, on white, so that it reads on every colour."""
     name = shortened(label, 12)
-    width = 6.6 * len(name) + 6
+    width = 7.6 * len(name) + 6
     plate = rect(x - width / 2, top + 4, width, 14, rx=3, fill="#fff", fill_opacity="0.92")
     return element("g", plate, text(x, top + 15, name, text_anchor="middle"), pointer_events="none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from markupsafe import Markup
@@ -43,47 +44,51 @@ _CAPTIONS = {
 
 def distribution(name: str, samples: Mapping[str, QcSummary]) -> Figure:
     """Distribution of one metric: a row a sample, thresholds drawn in, kept against left out."""
-    metric = METRICS[name]
     rows = {key: qc for key, qc in samples.items() if name in qc.histograms}
-    low, high = _range(metric, [qc.histograms[name] for qc in rows.values()], _bounds(name, rows))
-    height = 150 if len(rows) == 1 else 60 if len(rows) <= 4 else 26
-    left = 56 if len(rows) == 1 else 120
-    x = Scale(low, high, left, _WIDTH - 14, metric.logarithmic)
+    fine = {key: qc.histograms[name] for key, qc in rows.items()}
+    low, high = _range(METRICS[name], list(fine.values()), _bounds(name, rows))
+    metric, histograms = _coarser(METRICS[name], fine, high - low)
+    alone = len(rows) == 1
+    height = 150 if alone else 60 if len(rows) <= 4 else 26
+    x = Scale(low, high, 56 if alone else 120, _WIDTH - 14, metric.logarithmic)
+    drawn: list[Markup] = []
+    for place, (key, qc) in enumerate(rows.items()):
+        top = 18 + place * height
+        y = Scale(0, _largest(histograms[key]), top + height, top + (14 if alone else 5))
+        drawn.append(_bars(histograms[key], metric, x, y, tips=alone))
+        drawn += _thresholds(qc.bounds.get(name, (None, None)), x, top, top + height, labels=alone)
+        drawn += _y_axis(y, x.start) if alone else _row_frame(key, _row_tip(name, key, qc), x, y)
     bottom = 18 + height * len(rows)
-    drawn = [
-        _row(name, key, qc, x, 18 + place * height, height, alone=len(rows) == 1)
-        for place, (key, qc) in enumerate(rows.items())
-    ]
-    body = canvas(
-        _WIDTH,
-        bottom + 40,
-        _alt(name, rows),
-        *drawn,
-        *_x_axis(x, bottom, metric.axis),
-    )
+    axis = _x_axis(x, bottom, metric.axis)
+    body = canvas(_WIDTH, bottom + 40, _alt(name, rows), *drawn, *axis)
     cells = sum(qc.cells for qc in rows.values())
     return Figure(metric.title, body, numbers.plural(cells, "cell"), _CAPTIONS[name])
 
 
-def _row(
-    name: str, key: str, qc: QcSummary, x: Scale, top: float, height: float, *, alone: bool
-) -> Markup:
-    histogram, metric = qc.histograms[name], METRICS[name]
-    largest = max(int((histogram.kept + histogram.left_out).max()), 1)
-    y = Scale(0, largest, top + height, top + (14 if alone else 5))
-    parts = [
-        _bars(histogram, metric, x, y, tips=alone),
-        *_thresholds(qc.bounds.get(name, (None, None)), x, top, top + height, labels=alone),
+def _coarser(
+    metric: Metric, histograms: Mapping[str, Histogram], span: float
+) -> tuple[Metric, Mapping[str, Histogram]]:
+    """Join bins of an even axis until at most sixty fall into `span`."""
+    bin_width = metric.edges[1] - metric.edges[0]
+    width = next(w for w in (1, 2, 5, 10, 20, 50) if span / (w * bin_width) <= 60 or w == 50)
+    if metric.logarithmic or width == 1:
+        return metric, histograms
+    edges = metric.edges[::width]
+    return replace(metric, edges=edges), {k: h.joined(width) for k, h in histograms.items()}
+
+
+def _largest(histogram: Histogram) -> int:
+    return max(int((histogram.kept + histogram.left_out).max()), 1)
+
+
+def _row_frame(key: str, tip: str, x: Scale, y: Scale) -> list[Markup]:
+    """Name and base line of a sample among others, and its figures for the pointer."""
+    middle, height = (y.start + y.stop) / 2, y.start - y.stop
+    return [
+        text(112, middle + 4, shortened(key, 15), text_anchor="end", class_="name"),
+        line(x.start, y.start, x.stop, y.start, class_="axis"),
+        rect(0, y.stop, _WIDTH, height, fill="transparent", data_tip=tip),
     ]
-    if alone:
-        parts += _y_axis(y, ticks(0, largest, most=4), x.start)
-    else:
-        parts += [
-            text(112, top + height / 2 + 4, shortened(key, 15), text_anchor="end", class_="name"),
-            line(x.start, top + height, x.stop, top + height, class_="axis"),
-            rect(0, top, _WIDTH, height, fill="transparent", data_tip=_row_tip(name, key, qc)),
-        ]
-    return group(parts)
 
 
 def _bars(histogram: Histogram, metric: Metric, x: Scale, y: Scale, *, tips: bool) -> Markup:
@@ -133,9 +138,9 @@ def _x_axis(x: Scale, y: float, label: str) -> list[Markup]:
     return parts
 
 
-def _y_axis(y: Scale, values: Sequence[float], x: float) -> list[Markup]:
+def _y_axis(y: Scale, x: float) -> list[Markup]:
     parts = [text(2, y.stop - 12, "cells", class_="label")]
-    for value in (v for v in values if v == int(v)):
+    for value in (v for v in ticks(y.low, y.high, most=4) if v == int(v)):
         parts.append(line(x - 4, y(value), x, y(value), class_="axis"))
         parts.append(text(x - 7, y(value) + 4, f"{value:,.0f}", text_anchor="end"))
     return parts
