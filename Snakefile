@@ -7,11 +7,12 @@ min_version("9.27.1")
 
 
 # another working directory without a config of its own runs the one of this repository
-configfile: (
-    "config/config.yaml"
-    if Path("config/config.yaml").exists()
-    else str(Path(workflow.basedir) / "config/config.yaml")
-)
+CONFIG = Path("config/config.yaml")
+if not CONFIG.exists():
+    CONFIG = Path(workflow.basedir) / CONFIG
+
+
+configfile: str(CONFIG)
 
 
 include: "workflow/rules/common.smk"

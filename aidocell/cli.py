@@ -102,7 +102,7 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Say what would be accepted, and what is wrong; nothing is written."""
-    from aidocell.counts.audit import describe
+    from aidocell.counts.remarks import describe
     from aidocell.stages import audit_or_refusal, vocabulary_of
 
     genes = vocabulary_of(model) if model else None
@@ -130,7 +130,7 @@ def align(
 ) -> None:
     """Place raw counts on the model's genes: cells × 19,264, as one Zarr file."""
     from aidocell.counts.align import align_file
-    from aidocell.counts.audit import describe
+    from aidocell.counts.remarks import describe
     from aidocell.stages import vocabulary_of
 
     audit = align_file(

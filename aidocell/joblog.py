@@ -16,10 +16,8 @@ __all__ = ["configure_logging", "job_log"]
 class _OneLine(logging.Formatter):
     """Keep control characters of file and cell names from breaking log lines."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.getMessage())
-        line = self.formatMessage(record)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
 
 def configure_logging(path: str | Path | None = None, *, level: int = logging.INFO) -> None:
