@@ -24,6 +24,14 @@ __all__ = ["AidoCell"]
 MASKED, PADDED = -1.0, -2.0
 
 
+class Table(nn.Module):
+    """Rows that are looked up; left uninitialised, since a checkpoint or `random_network` fills it."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows, width))
+
+
 class GeneEmbedding(nn.Module):
     """A scalar becomes a mixture of the rows of a table, one row a soft bin of expression."""
 
@@ -33,9 +41,9 @@ class GeneEmbedding(nn.Module):
         self.alpha = config.bin_alpha
         self.linear1 = nn.Linear(1, bins)
         self.linear2 = nn.Linear(bins, bins)
-        self.lookup_table = nn.Embedding(bins, hidden)
-        self.mask_embedding = nn.Embedding(1, hidden)
-        self.pad_embedding = nn.Embedding(1, hidden)
+        self.lookup_table = Table(bins, hidden)
+        self.mask_embedding = Table(1, hidden)
+        self.pad_embedding = Table(1, hidden)
 
     def forward(self, values: Tensor) -> Tensor:  # (cells, positions) -> (cells, positions, hidden)
         # Half precision would round the values to two or three digits before they are binned.
@@ -121,7 +129,7 @@ class Bert(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.gene_embedding = GeneEmbedding(config)
-        self.position_embedding = nn.Embedding(config.n_positions, config.hidden_size)
+        self.position_embedding = Table(config.n_positions, config.hidden_size)
         self.encoder = Encoder(config)
 
     def embed(self, values: Tensor, positions: Tensor | None = None) -> Tensor:
