@@ -124,11 +124,12 @@ def select_cells(
 
 def _require_classes(sizes: pd.Series, dropped: pd.Series, *, folds: int | None) -> None:
     if len(sizes) < 2:
-        left_out = f" ({_listed(dropped)} left out as too small)" if len(dropped) else ""
+        found = f"{len(sizes)} class{'es' * (len(sizes) != 1)}"
+        named = f", {_listed(sizes)}" if len(sizes) else ""
+        left_out = f"; left out as too small: {_listed(dropped)}" if len(dropped) else ""
         raise InputError(
             "E_LABEL_CLASSES",
-            f"the labels have {len(sizes)} class{'es' * (len(sizes) != 1)}, "
-            f"{_listed(sizes)}{left_out}".rstrip(", "),
+            f"the labels have {found}{named}{left_out}",
             fix="give labels of two classes or more, or a lower --min-cells-per-class",
         )
     small = sizes[sizes < (folds or 1)]

@@ -20,7 +20,7 @@ from aidocell.store import read_store
 from aidocell.tasks.annotate import Evaluation, evaluate, write_evaluation
 from aidocell.tasks.classifier import Classifier, apply, embedding_of
 from aidocell.tasks.classifier_folder import load_classifier, save_classifier
-from aidocell.tasks.train import train
+from aidocell.tasks.train import require_trainable, train
 
 __all__ = ["annotate_apply", "annotate_evaluate", "annotate_train"]
 
@@ -125,6 +125,7 @@ def annotate_train(
 
     Parameters as in :func:`annotate_evaluate`; `method` is ``logistic`` or ``knn``.
     """
+    require_trainable(method)
     files.refuse_existing(output, overwrite=overwrite)
     cells = _read_embeddings(embeddings, samples)
     options = {"seed": seed, "min_cells_per_class": min_cells_per_class}

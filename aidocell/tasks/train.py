@@ -19,7 +19,7 @@ from aidocell.tasks.classifier import TRAINABLE, Classifier, embedding_of
 from aidocell.tasks.classifier_folder import FORMAT
 from aidocell.tasks.labelled import Labelled, select
 
-__all__ = ["train"]
+__all__ = ["require_trainable", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +59,7 @@ def train(
         ``E_CONFIG``: a method that cannot be kept as arrays; and as for
         :func:`aidocell.tasks.annotate.evaluate`.
     """
-    if method not in TRAINABLE:
-        raise InputError(
-            "E_CONFIG",
-            f"'{method}' cannot be trained as a classifier",
-            fix=f"choose {' or '.join(TRAINABLE)}",
-        )
+    require_trainable(method)
     labelled = select(labels, cells, embeddings=embeddings, min_cells_per_class=min_cells_per_class)
     X, y = labelled.embeddings, labelled.labels
     fitted, notes = fit_quietly(METHODS[method], X, y, seed=seed, what=method)
@@ -89,6 +84,16 @@ def train(
         "metrics": _pooled(evaluation),
     }
     return Classifier(METHODS[method].module.to_arrays(fitted, X, y), content)
+
+
+def require_trainable(method: str) -> None:
+    """Refuse a method that cannot be kept as arrays (``E_CONFIG``)."""
+    if method not in TRAINABLE:
+        raise InputError(
+            "E_CONFIG",
+            f"'{method}' cannot be trained as a classifier",
+            fix=f"choose {' or '.join(TRAINABLE)}",
+        )
 
 
 def _digest(labelled: Labelled) -> str:

@@ -73,3 +73,10 @@ def test_no_label_at_all_is_refused():
     with pytest.raises(InputError) as caught:
         select_cells(clean_labels(["", None, np.nan]))
     assert caught.value.id == "E_LABEL_MISSING"
+
+
+def test_classes_that_are_all_too_small_are_listed():
+    with pytest.raises(
+        InputError, match="0 classes; left out as too small: 'a' \\(2\\), 'b' \\(2\\)"
+    ):
+        select_cells(labels_of({"a": 2, "b": 2}), min_cells_per_class=3)
