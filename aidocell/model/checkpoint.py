@@ -153,9 +153,16 @@ def _locate(name_or_folder: str | Path, revision: str | None, accept_license: bo
 def _read_all(folder: Path) -> tuple[ModelConfig, dict[str, Tensor], Vocabulary]:
     """Config and genes first: they are small, and wrong ones are found before weights are read."""
     path = _weights_path(folder)
-    config = ModelConfig.read(folder / "config.json")
-    genes = _genes(folder, config)
-    tensors = weights.read(path)
+    try:
+        config = ModelConfig.read(folder / "config.json")
+        genes = _genes(folder, config)
+        tensors = weights.read(path)
+    except OSError as error:
+        raise InputError(
+            "E_FILE_MISSING",
+            f"{error.filename or folder} cannot be read ({error.strerror})",
+            fix="check that you may read every file of the checkpoint",
+        ) from error
     weights.check(tensors, config, where=str(path))
     return config, tensors, genes
 

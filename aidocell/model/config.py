@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,7 @@ class ModelConfig:
         """
         try:
             fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _refused(f"{path} is not JSON ({error})") from error
         if not isinstance(fields, dict):
             raise _refused(f"{path} does not hold a JSON object")
@@ -111,6 +110,7 @@ UNUSED = {
 }
 
 FRACTIONS = {"bin_alpha", "layer_norm_eps"}
+LARGEST = 1_000_000
 
 
 def _refused(what: str) -> InputError:
@@ -135,9 +135,9 @@ def _require_fixed(fields: dict, name: str, supported: object, where: str) -> No
 def _number(fields: dict, name: str, where: str) -> int | float:
     value = _field(fields, name, where)
     if name in FRACTIONS:
-        kinds, meaning = (int, float), "a positive number"
+        kinds, meaning = (int, float), f"a positive number up to {LARGEST}"
     else:
-        kinds, meaning = (int,), "a positive whole number"
-    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < math.inf:
+        kinds, meaning = (int,), f"a whole number from 1 to {LARGEST}"
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= LARGEST:
         raise _refused(f"{where}: {name} is {value!r}, not {meaning}")
     return float(value) if name in FRACTIONS else value

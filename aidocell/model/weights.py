@@ -134,6 +134,10 @@ def check(tensors: dict[str, Tensor], config: ModelConfig, *, where: str) -> Non
     InputError
         ``E_MODEL_CONFIG``: a tensor is missing, extra, misshapen, not floating point or not finite.
     """
+    if config.num_hidden_layers > len(tensors):
+        raise _refused(
+            f"{where} has {len(tensors)} tensors, too few for num_hidden_layers {config.num_hidden_layers}"
+        )
     expected = _expected_shapes(config, head=has_head(tensors))
     if missing := sorted(expected.keys() - tensors.keys()):
         raise _refused(f"{where} has no tensor {_first(missing)}")

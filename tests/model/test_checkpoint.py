@@ -181,7 +181,13 @@ def test_a_weight_that_is_not_finite_is_named(folder, value):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("num_hidden_layers", 3), ("num_hidden_layers", 1), ("hidden_size", 128), ("bin_num", 50)],
+    [
+        ("num_hidden_layers", 3),
+        ("num_hidden_layers", 1),
+        ("num_hidden_layers", 900_000),
+        ("hidden_size", 128),
+        ("bin_num", 50),
+    ],
 )
 def test_a_config_of_another_shape_is_refused(folder, field, value):
     config = json.loads((folder / "config.json").read_text())
@@ -216,6 +222,16 @@ def test_a_config_that_is_no_json_is_refused_through_the_loader(folder):
 def test_a_folder_without_one_of_its_files_says_which(folder, name):
     (folder / name).unlink()
     assert name in refused(folder, "E_MODEL_MISSING")
+
+
+def test_a_file_that_may_not_be_read_is_named(folder, monkeypatch):
+    def forbidden(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    message = refused(folder, "E_FILE_MISSING")
+    assert "config.json" in message
+    assert "Permission denied" in message
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./here", "a/b/c", "word", ""])

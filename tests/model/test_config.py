@@ -51,6 +51,7 @@ def test_a_missing_field_is_named(name):
         ("num_hidden_layers", 0),
         ("num_hidden_layers", True),
         ("num_hidden_layers", 2.0),
+        ("hidden_size", 10**12),
         ("hidden_size", "64"),
         ("intermediate_size", None),
         ("max_position_embeddings", -256),
@@ -69,7 +70,9 @@ def test_a_hidden_size_that_the_heads_do_not_divide_is_refused():
     assert "hidden_size 650" in refused({**FIELDS, "hidden_size": 650, "num_attention_heads": 20})
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2]", "\xff", pytest.param("[" * 100_000, id="deep")]
+)
 def test_a_file_that_is_no_json_object_is_refused(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_bytes(text.encode("latin-1"))
