@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aidocell.report.colours import marks_of
+from aidocell.report.colours import GREY, marks_of
 from aidocell.report.qcsummary import METRICS
 
 __all__ = ["PREDICTED", "PROBABILITY", "TRUE", "CellMap", "map_payload", "read_map"]
@@ -84,6 +84,7 @@ def map_payload(cells: CellMap, labels: Sequence[str]) -> dict[str, object]:
         "x": _packed(table["x"]),
         "y": _packed(table["y"]),
         "fields": [f for f in fields if f is not None],
+        "grey": GREY,
     }
 
 

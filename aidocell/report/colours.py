@@ -22,7 +22,7 @@ OKABE_ITO = (
     "#000000",
     "#f0e442",
 )
-GREY = "#b4b8bd"
+GREY = "#8d949c"
 KEPT = "#0072b2"
 HATCH = "url(#hatch)"  # left-out cells: the page defines this pattern once, orange lines
 MOST_COLOURS = 12

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aidocell.report.study import Study
 
 __all__ = ["ROUTES", "GeneFigures", "Route", "gene_figures"]
+
+Key = TypeVar("Key", bound=Hashable)
 
 # in the order in which a name is tried
 ROUTES = {
@@ -38,7 +41,17 @@ class Route:
 
 @dataclass(frozen=True)
 class GeneFigures:
-    """What the report's section on genes shows; lists hold the sample's name first."""
+    """What the report's section on genes shows.
+
+    Attributes
+    ----------
+    unresolved, ambiguous
+        Names and their counts, the largest first.
+    conflicts
+        The sample's name, and its entry in the audit.
+    feature_types, warnings
+        What samples have in common, and the names of those samples.
+    """
 
     routes: tuple[Route, ...]
     unresolved: tuple[tuple[str, int], ...]
@@ -46,8 +59,8 @@ class GeneFigures:
     conflicts: tuple[tuple[str, Mapping[str, object]], ...]
     conflicts_total: int
     added_up: int
-    feature_types: dict[str, dict[str, int]]
-    warnings: tuple[tuple[str, str], ...]
+    feature_types: dict[tuple[tuple[str, int], ...], list[str]]
+    warnings: dict[str, list[str]]
 
 
 def gene_figures(study: Study) -> GeneFigures | None:
@@ -62,11 +75,19 @@ def gene_figures(study: Study) -> GeneFigures | None:
         conflicts=tuple((name, c) for name, a in audits.items() for c in a.get("conflicts", [])),
         conflicts_total=sum(int(a.get("conflicts_total", 0)) for a in audits.values()),
         added_up=sum(int(a.get("added_up_genes", 0)) for a in audits.values()),
-        feature_types={name: a.get("feature_types", {}) for name, a in audits.items()},
-        warnings=tuple(
-            (name, w["text"]) for name, a in audits.items() for w in a.get("warnings", [])
+        feature_types=_alike(
+            (tuple(a.get("feature_types", {}).items()), name) for name, a in audits.items()
         ),
+        warnings=_alike((w["text"], name) for name, a in audits.items() for w in a["warnings"]),
     )
+
+
+def _alike(pairs: Iterable[tuple[Key, str]]) -> dict[Key, list[str]]:
+    """Names of samples by what they have in common."""
+    found: dict[Key, list[str]] = {}
+    for common, name in pairs:
+        found.setdefault(common, []).append(name)
+    return found
 
 
 def _routes(audits: Mapping[str, Mapping]) -> tuple[Route, ...]:

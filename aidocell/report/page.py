@@ -13,7 +13,7 @@ from markupsafe import Markup
 from aidocell.report import about, numbers
 from aidocell.report.annotation import Annotation
 from aidocell.report.cellmap import map_payload
-from aidocell.report.colours import MOST_COLOURS, marks_of
+from aidocell.report.colours import marks_of
 from aidocell.report.figures.bars import mini_bar, mini_interval, swatch
 from aidocell.report.figures.celltypes import composition, confusion, methods_plot
 from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
@@ -82,7 +82,6 @@ def _context(study: Study) -> dict[str, object]:
         "official": about.OFFICIAL,
         "untrained": about.untrained(study),
         "marks": marks_of(labels),
-        "many_labels": len(labels) > MOST_COLOURS,
         "qc_figures": _qc_figures(study),
         "genes": gene_figures(study),
         "map_data": study.cells and map_payload(study.cells, labels),

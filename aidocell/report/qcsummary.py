@@ -25,7 +25,7 @@ class Metric:
 
 _LOG_EDGES = 10 ** (np.arange(0, 141) / 20)  # 1 to 10 million, twenty bins a decade
 _PERCENT_EDGES = np.linspace(0, 100, 1001)  # figures join bins until they can be told apart
-GRID_EDGES = 10 ** (np.arange(0, 71) / 10)
+GRID_EDGES = 10 ** (np.arange(0, 113) / 16)  # 1 to 10 million
 
 METRICS: dict[str, Metric] = {
     "n_genes_by_counts": Metric("Genes per cell", "genes with a count", "", _LOG_EDGES, True),

@@ -84,7 +84,7 @@ def _kept(study: Study) -> Sentence | None:
     if reasons:
         top, cells = max(reasons.items(), key=lambda item: item[1])
         share = "all" if cells == seen - kept else f"{numbers.count(cells)} of them"
-        text += f"; {numbers.count(seen - kept)} left out, {share} for this reason: {top}"
+        text += f"; {numbers.count(seen - kept)} left out, {share} for {top}"
     return Sentence("pass", text + ".", "qc")
 
 

@@ -81,10 +81,10 @@ def umap_coordinates(embeddings: np.ndarray, *, seed: int = 0) -> tuple[np.ndarr
 
 def _components(values: np.ndarray) -> np.ndarray:
     """Principal components, shape (n_cells, 2 to 50); missing ones are zero."""
-    n_components = min(_WIDEST, *values.shape)
-    if len(values) < 2:
-        return np.zeros((len(values), 2))
     scaled = StandardScaler().fit_transform(values)
+    if not scaled.any():  # one cell, or all are equal
+        return np.zeros((len(values), 2))
+    n_components = min(_WIDEST, *values.shape)
     solver = "covariance_eigh" if len(values) > values.shape[1] else "full"
     components = PCA(n_components, svd_solver=solver).fit_transform(scaled)
     return np.pad(components, ((0, 0), (0, max(0, 2 - n_components))))

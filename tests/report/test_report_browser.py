@@ -58,9 +58,7 @@ def opened(browser, made):
 
 
 def _click(browser, element):
-    browser.execute_script(
-        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element
-    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
     element.click()
 
 
@@ -181,6 +179,18 @@ def test_another_method_can_be_chosen(opened):
     Select(browser.find_element(By.ID, "method-choice")).select_by_visible_text("genes-logistic")
     shown = [m for m in browser.find_elements(By.CSS_SELECTOR, ".method") if m.is_displayed()]
     assert [m.get_attribute("data-method") for m in shown] == ["genes-logistic"]
+
+
+def test_a_cell_type_can_be_lit_in_the_composition(opened):
+    browser = opened()
+    button = browser.find_element(By.CSS_SELECTOR, '.legend button[data-label="CD4 T"]')
+    _click(browser, button)
+    assert button.get_attribute("aria-pressed") == "true"
+    dimmed = browser.find_elements(By.CSS_SELECTOR, "svg .dimmed")
+    assert dimmed
+    assert all(segment.get_attribute("data-label") != "CD4 T" for segment in dimmed)
+    _click(browser, button)
+    assert not browser.find_elements(By.CSS_SELECTOR, "svg .dimmed")
 
 
 def test_the_copy_button_copies_the_paragraph(opened):

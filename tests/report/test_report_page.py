@@ -173,7 +173,7 @@ def test_labels_keep_their_colour_in_all_figures(made):
     data = json.loads(re.search(r'id="map-data">(.*?)</script>', text, re.S)[1])
     for group in data["fields"][0]["groups"]:
         if group["name"] == "CD4 T":
-            assert f'fill="{group["colour"]}" data-tip="pbmc_a: CD4 T' in text
+            assert f'fill="{group["colour"]}" data-label="CD4 T" data-tip="pbmc_a: CD4 T' in text
 
 
 def test_an_unknown_key_of_the_report_is_refused(tmp_path):

@@ -51,9 +51,7 @@ def test_there_are_three_to_six_sentences_and_the_worst_come_first(made):
 
 def test_cells_kept_are_told_with_the_commonest_reason(made):
     text = next(t for t in _texts(made.study) if "kept;" in t)
-    assert text == (
-        "300 of 304 cells kept; 4 left out, 2 of them for this reason: fewer than 200 genes."
-    )
+    assert text == ("300 of 304 cells kept; 4 left out, 2 of them for fewer than 200 genes.")
 
 
 def test_a_difference_that_may_be_zero_is_no_clear_difference(made):

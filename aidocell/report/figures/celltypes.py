@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from aidocell.report import numbers
 from aidocell.report.annotation import Annotation, Estimate, MethodFigures
-from aidocell.report.colours import KEPT, Mark
+from aidocell.report.colours import GREY, KEPT, Mark
 from aidocell.report.figures.svg import (
     Figure,
     Scale,
@@ -111,7 +111,7 @@ def _published_row(y: float, title: str, value: float, x: Scale) -> list[Markup]
 def confusion(method: MethodFigures, labels: Sequence[str]) -> Figure:
     """Given against predicted types, shaded by the share of the given type (row)."""
     size = max(7.0, min(44.0, 560 / max(len(labels), 1)))
-    left, top = 190.0, 130.0
+    left, top = 190.0, 24 + 5.4 * min(20, max(map(len, labels), default=0))
     totals = {t: sum(method.confusion.get((t, p), 0) for p in labels) for t in labels}
     parts = []
     for row, true in enumerate(labels):
@@ -230,6 +230,8 @@ def _stack(top: float, sample: str, counts, marks: Mapping[str, Mark], x: Scale)
                 fill="#fff" if ring else mark.colour,
                 stroke=mark.colour if ring else None,
                 stroke_width=3 if ring else None,
+                data_label=label,
+                class_="grey" if mark.colour == GREY else None,
                 data_tip=tip,
             )
         )

@@ -51,12 +51,13 @@ def distribution(name: str, samples: Mapping[str, QcSummary]) -> Figure:
     alone = len(rows) == 1
     height = 150 if alone else 60 if len(rows) <= 4 else 26
     x = Scale(low, high, 56 if alone else 120, _WIDTH - 14, metric.logarithmic)
+    shared = len({qc.bounds.get(name) for qc in rows.values()}) == 1
     drawn: list[Markup] = []
     for place, (key, qc) in enumerate(rows.items()):
         top = 18 + place * height
         y = Scale(0, _largest(histograms[key]), top + height, top + (14 if alone else 5))
         drawn.append(_bars(histograms[key], metric, x, y, tips=alone))
-        drawn += _thresholds(qc.bounds.get(name, (None, None)), x, top, top + height, labels=alone)
+        drawn += _thresholds(qc.bounds.get(name), x, top, top + height, labels=shared and not place)
         drawn += _y_axis(y, x.start) if alone else _row_frame(key, _row_tip(name, key, qc), x, y)
     bottom = 18 + height * len(rows)
     axis = _x_axis(x, bottom, metric.axis)
@@ -113,10 +114,15 @@ def _bars(histogram: Histogram, metric: Metric, x: Scale, y: Scale, *, tips: boo
 
 
 def _thresholds(
-    bounds: tuple[float | None, float | None], x: Scale, top: float, bottom: float, *, labels: bool
+    bounds: tuple[float | None, float | None] | None,
+    x: Scale,
+    top: float,
+    bottom: float,
+    *,
+    labels: bool,
 ) -> list[Markup]:
     parts = []
-    for bound, sign in zip(bounds, ("≥", "≤"), strict=True):
+    for bound, sign in zip(bounds or (None, None), ("≥", "≤"), strict=True):
         if bound is None or not x.low <= bound <= x.high:
             continue
         place = x(bound)
@@ -125,7 +131,7 @@ def _thresholds(
             anchor = "start" if sign == "≥" else "end"
             shift = 4 if sign == "≥" else -4
             label = f"{sign} {bound:,.4g}" if bound < 1000 else f"{sign} {bound:,.0f}"
-            parts.append(text(place + shift, top + 4, label, text_anchor=anchor, class_="bound"))
+            parts.append(text(place + shift, top - 4, label, text_anchor=anchor, class_="bound"))
     return parts
 
 

@@ -110,6 +110,17 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   }));
 
+  // --- one cell type lit in the composition of the samples ---
+  all(".legend button").forEach((button) => button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    all(".legend button").forEach((b) => b.setAttribute("aria-pressed", String(on && b === button)));
+    all("svg.plot [data-label]").forEach((segment) => {
+      const mine = segment.getAttribute("data-label") === button.dataset.label;
+      segment.classList.toggle("dimmed", on && !mine);
+      segment.classList.toggle("chosen", on && mine && segment.classList.contains("grey"));
+    });
+  }));
+
   // --- one method's figures at a time ---
   $("method-choice")?.addEventListener("change", (event) => {
     all(".method").forEach((block) => { block.hidden = block.dataset.method !== event.target.value; });
@@ -148,7 +159,7 @@
       : { ...f, values: new Float32Array(bytes(f.values)) });
     const n = xs.length;
     const canvas = $("map-canvas"), legend = $("map-legend"), choice = $("map-colour"), read = $("map-read");
-    const pen = canvas.getContext("2d");
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
     const [width, height] = [canvas.width, canvas.height];
     const extent = (v) => v.reduce(([a, b], x) => [Math.min(a, x), Math.max(b, x)], [Infinity, -Infinity]);
     const [xLow, xHigh] = extent(xs), [yLow, yHigh] = extent(ys);
@@ -171,7 +182,7 @@
       const low = known[0] ?? 0, high = known[Math.min(known.length - 1, Math.floor(known.length * 0.99))] ?? 1;
       return { low, high, part: (v) => (bend(v) - bend(low)) / (bend(high) - bend(low) || 1) };
     };
-    const GREY = "#b4b8bd";
+    const GREY = data.grey;
     const styleOf = (i) => {
       if (!field) return [GREY, "disc"];
       if (field.values) return Number.isFinite(field.values[i]) ? [ramp(field.scale.part(field.values[i])), "disc"] : [GREY, "ring"];
@@ -196,13 +207,18 @@
       order.forEach((i) => { if (!onTop(i)) paint(i); });
       order.forEach((i) => { if (onTop(i)) paint(i); });
       names();
-      if (chosen >= 0) {
-        pen.beginPath();
-        pen.arc(sx(chosen), sy(chosen), r + 7, 0, 2 * Math.PI);
-        pen.strokeStyle = "#000";
-        pen.lineWidth = 4;
-        pen.stroke();
-      }
+      drawn = pen.getImageData(0, 0, width, height);
+      ring();
+    };
+    // the chosen cell is marked on top of what is drawn, so that the pointer may move fast
+    let drawn = null;
+    const ring = () => {
+      if (chosen < 0) return;
+      pen.beginPath();
+      pen.arc(sx(chosen), sy(chosen), radius() + 7, 0, 2 * Math.PI);
+      pen.strokeStyle = "#000";
+      pen.lineWidth = 4;
+      pen.stroke();
     };
     // groups are named where they lie, so that colour is never the only sign
     const median = (v) => v.sort((a, b) => a - b)[v.length >> 1];
@@ -275,7 +291,8 @@
       const values = fields.map((f) => f.groups
         ? `${f.title}: ${f.groups[f.codes[i]]?.name ?? "–"}` : `${f.title}: ${number(f.values[i], f.unit)}`);
       read.textContent = `${data.names[i]} · ${values.join(" · ")}`;
-      draw();
+      pen.putImageData(drawn, 0, 0);
+      ring();
     };
     const nearest = (x, y, allowed = () => true) => {
       let best = -1, least = Infinity;
