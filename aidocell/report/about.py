@@ -18,6 +18,7 @@ __all__ = [
     "REFERENCES",
     "Reference",
     "card",
+    "card_note",
     "config_text",
     "demonstration",
     "licences",
@@ -120,6 +121,15 @@ def untrained(study: Study) -> dict[str, float]:
     if not isinstance(figures, Mapping) or pooling not in figures:
         return {}
     return {f"untrained model of this shape, {pooling} pooling": float(figures[pooling])}
+
+
+def card_note(study: Study) -> str:
+    """How the figures on the checkpoint's card were made, as far as it says."""
+    given = card(study)
+    parts = [str(given["classifier"])] if "classifier" in given else []
+    parts += [numbers.plural(int(given["cells"]), "cell")] if "cells" in given else []
+    parts += [f"median of {len(given['seeds'])} seeds"] if "seeds" in given else []
+    return "; ".join(parts)
 
 
 def options(study: Study) -> Mapping[str, object]:

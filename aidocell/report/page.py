@@ -81,6 +81,7 @@ def _context(study: Study) -> dict[str, object]:
         "demonstration": about.demonstration(study),
         "official": about.OFFICIAL,
         "untrained": about.untrained(study),
+        "card_note": about.card_note(study),
         "marks": marks_of(labels),
         "qc_figures": _qc_figures(study),
         "genes": gene_figures(study),

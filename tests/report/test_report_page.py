@@ -94,6 +94,7 @@ def test_figures_of_the_checkpoints_card_stand_in_a_column_of_their_own(made):
     cells = re.findall(r"<td.*?</td>", row, re.S)
     assert "not run here" in cells[1]
     assert ">0.53<" in cells[3]
+    assert "(logistic regression, 5-fold; 216 cells; median of 3 seeds)" in made.page()
 
 
 def test_a_refused_sample_is_listed_with_its_error_before_the_tables(made):
