@@ -57,7 +57,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         if whole or imports:
             raise _unsafe(path, f"it asks for {', '.join(imports) or 'other objects'}") from error
         raise _damaged(path, error) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a malformed pickle trips torch's reader in any place
         raise _damaged(path, error) from error
     _require_tensors(loaded, path)
     return dict(loaded)

@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import pickle
+import random
 import shutil
 import zipfile
 from pathlib import Path
@@ -334,3 +335,28 @@ def test_weights_in_pytorchs_older_form_load_and_are_refused_alike(folder, golde
     assert torch.equal(load_model(folder)(golden["input"]), hidden)
     Path(path).write_bytes(path.read_bytes()[:-1000])
     refused(folder, "E_FILE_DAMAGED")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("form", ["zip", "older"])
+def test_whatever_the_bytes_a_file_loads_as_it_was_or_is_refused(folder, form):
+    tensors, path = tensors_of(folder), folder / "pytorch_model.bin"
+    torch.save(tensors, path, _use_new_zipfile_serialization=form == "zip")
+    original, digest = path.read_bytes(), checkpoint_info(folder).sha256
+    for seed in range(80):
+        generator = random.Random(seed)
+        content = bytearray(original)
+        for _ in range(generator.choice([1, 4])):
+            content[generator.randrange(6000)] = generator.randrange(256)
+        path.write_bytes(bytes(content))
+        outcome = outcome_of(folder)
+        assert outcome in (digest, "E_FILE_DAMAGED", "E_MODEL_UNSAFE", "E_MODEL_CONFIG") or (
+            form == "older"  # which has no checksums
+        )
+
+
+def outcome_of(folder):
+    try:
+        return checkpoint_info(folder).sha256
+    except InputError as error:
+        return error.id
