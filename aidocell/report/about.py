@@ -40,12 +40,12 @@ REFERENCES: tuple[Reference, ...] = (
         "doi:10.1101/2024.11.28.625303",
     ),
     (
-        "Wolf FA, Angerer P, Theis FJ. SCANPY: large-scale single-cell gene expression data "
+        "Wolf FA, et al. SCANPY: large-scale single-cell gene expression data "
         "analysis. Genome Biology 19, 15 (2018).",
         "doi:10.1186/s13059-017-1382-0",
     ),
     (
-        "Virshup I, Rybakov S, Theis FJ, Angerer P, Wolf FA. anndata: access and store annotated "
+        "Virshup I, et al. anndata: access and store annotated "
         "data matrices. Journal of Open Source Software 9, 4371 (2024).",
         "doi:10.21105/joss.04371",
     ),

@@ -46,9 +46,9 @@ def test_limits_of_the_config_replace_the_defaults_one_by_one():
 @pytest.mark.parametrize(
     ("section", "near"),
     [
-        ({"titel": "x"}, "title"),
+        ({"titlee": "x"}, "title"),
         ({"verdict": {"min_cell": {}}}, "min_cells"),
-        ({"verdict": {"min_cells": {"fial": 3}}}, "fail"),
+        ({"verdict": {"min_cells": {"faill": 3}}}, "fail"),
     ],
 )
 def test_a_misspelt_key_names_the_nearest_known_one(section, near):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from aidocell.report import numbers
@@ -15,14 +13,13 @@ __all__ = ["mini_bar", "mini_interval", "swatch"]
 _WIDTH, _HEIGHT = 64, 6
 
 
-def mini_bar(part: float | None, *, limits: Sequence[float] = ()) -> Markup:
-    """A bar for a part between 0 and 1, with ticks at `limits`; decoration beside its number."""
+def mini_bar(part: float | None) -> Markup:
+    """A bar for a part between 0 and 1; decoration beside its number."""
     if numbers.is_missing(part):
         return Markup("")
     width = _WIDTH * min(max(part, 0.0), 1.0)
-    marks = [line(_WIDTH * v, 0, _WIDTH * v, _HEIGHT, class_="limit") for v in limits if 0 < v < 1]
     return _small(
-        rect(0, 0, _WIDTH, _HEIGHT, class_="track"), rect(0, 0, width, _HEIGHT, fill=KEPT), *marks
+        rect(0, 0, _WIDTH, _HEIGHT, class_="track"), rect(0, 0, width, _HEIGHT, fill=KEPT)
     )
 
 

@@ -202,10 +202,10 @@
       pen.fillStyle = "#fff";
       pen.fillRect(0, 0, width, height);
       const r = radius();
-      const onTop = (i) => field?.codes && lit >= 0 && field.codes[i] === lit;
+      const isLit = (i) => field?.codes && lit >= 0 && field.codes[i] === lit;
       const paint = (i) => dot(pen, sx(i), sy(i), r, ...styleOf(i));
-      order.forEach((i) => { if (!onTop(i)) paint(i); });
-      order.forEach((i) => { if (onTop(i)) paint(i); });
+      order.forEach((i) => { if (!isLit(i)) paint(i); });
+      order.forEach((i) => { if (isLit(i)) paint(i); });
       names();
       drawn = pen.getImageData(0, 0, width, height);
       ring();
