@@ -48,7 +48,7 @@ def test_limits_of_the_config_replace_the_defaults_one_by_one():
     [
         ({"titlee": "x"}, "title"),
         ({"verdict": {"min_cell": {}}}, "min_cells"),
-        ({"verdict": {"min_cells": {"faill": 3}}}, "fail"),
+        ({"verdict": {"min_cells": {"failed": 3}}}, "fail"),
     ],
 )
 def test_a_misspelt_key_names_the_nearest_known_one(section, near):
