@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,7 +100,8 @@ def check(
 ) -> int:
     """Say what would be accepted, and what is wrong; nothing is written."""
     from aidocell.counts.remarks import describe
-    from aidocell.stages import audit_or_refusal, vocabulary_of
+    from aidocell.genes import vocabulary_of
+    from aidocell.stages import audit_or_refusal
 
     genes = vocabulary_of(model) if model else None
     audits, failure = [], None
@@ -131,7 +129,7 @@ def align(
     """Place raw counts on the model's genes: cells × 19,264, as one Zarr file."""
     from aidocell.counts.align import align_file
     from aidocell.counts.remarks import describe
-    from aidocell.stages import vocabulary_of
+    from aidocell.genes import vocabulary_of
 
     audit = align_file(
         source,
@@ -158,7 +156,7 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Embed every cell; a run that was killed goes on where it stopped."""
-    from aidocell.sharding import embed_file
+    from aidocell.standalone import embed_file
 
     embed_file(source, model, output, input_options=reading, overwrite=overwrite, **embedding)
     typer.echo(f"wrote {printable(output)}")
@@ -184,9 +182,10 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Learn cell types from labelled cells; OUTPUT is a folder of arrays and JSON."""
+    from aidocell.standalone import embedded
     from aidocell.tasks.annotate_files import annotate_train
 
-    with _embedded(labelled, model, reading, embedding) as store:
+    with embedded(labelled, model=model, input_options=reading, **embedding) as store:
         annotate_train(
             [store],
             output,
@@ -216,10 +215,60 @@ def apply(
     overwrite: Overwrite = False,
 ) -> None:
     """Label cells: predicted type, its probability, and one column a type."""
+    from aidocell.standalone import embedded
     from aidocell.tasks.annotate_files import annotate_apply
+    from aidocell.tasks.classifier_folder import load_classifier
 
-    with _embedded(query, model, reading, embedding) as store:
+    embedding = {"pooling": load_classifier(classifier).pooling, **embedding}
+    with embedded(query, model=model, input_options=reading, **embedding) as store:
         annotate_apply([store], output, classifier=classifier, overwrite=overwrite)
+    typer.echo(f"wrote {printable(output)}")
+
+
+@annotate.command(
+    "evaluate",
+    epilog="Example: aidocell annotate evaluate labelled.h5ad --label cell_type "
+    "--methods logistic,genes-logistic --model M --output evaluation",
+)
+@with_options(reading=reading_options, embedding=embedding_options)
+def evaluate(
+    labelled: Annotated[Path, typer.Argument(metavar="LABELLED")],
+    label: Label,
+    output: Output,
+    reading: Any,
+    embedding: Any,
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Methods to judge; all that can run.")
+    ] = None,
+    model: Model = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Embeddings of these cells.")
+    ] = None,
+    group: Group = None,
+    folds: Folds = 5,
+    seed: Seed = 0,
+    min_cells_per_class: MinCells = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Judge methods on labelled cells by cross-validation; OUTPUT is a folder of tables."""
+    from aidocell.standalone import labelled_stores
+    from aidocell.tasks.annotate_files import annotate_evaluate
+
+    with labelled_stores(
+        labelled, model=model, embeddings=embeddings, input_options=reading, **embedding
+    ) as stores:
+        annotate_evaluate(
+            output,
+            label=label,
+            embeddings=stores.embeddings,
+            counts=stores.counts,
+            methods=methods.split(",") if methods else None,
+            group=group,
+            folds=folds,
+            seed=seed,
+            min_cells_per_class=min_cells_per_class,
+            overwrite=overwrite,
+        )
     typer.echo(f"wrote {printable(output)}")
 
 
@@ -279,23 +328,3 @@ def recover(
     from aidocell.recover import recover as recover_folder
 
     recover_folder(results.resolve().parent, wait=wait)
-
-
-@contextmanager
-def _embedded(source: Path, model: str | None, reading: Any, embedding: dict) -> Iterator[Path]:
-    """An embeddings store as it is, or the embeddings of an INPUT, made for the occasion."""
-    from aidocell.sharding import embed_file, holds_embeddings
-
-    if holds_embeddings(source):
-        yield source
-        return
-    if model is None:
-        raise InputError(
-            "E_USAGE",
-            f"{source} holds no embeddings, and no model was given",
-            fix="give --model M, or an embeddings.zarr.zip",
-        )
-    with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
-        store = Path(folder) / "embeddings.zarr.zip"
-        embed_file(source, model, store, input_options=reading, **embedding)
-        yield store

@@ -74,7 +74,7 @@ def reading_options(
 def embedding_options(
     pooling: Annotated[
         str | None,
-        typer.Option(help="mean (default), max, measured, measured_genes or expressed."),
+        typer.Option(help="mean (the default), max, measured, measured_genes or expressed."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -89,7 +89,7 @@ def embedding_options(
 ) -> dict[str, Any]:
     """How to embed, as keywords of `aidocell.sharding.embed_file`."""
     return {
-        "pooling": pooling or "mean",
+        **({"pooling": pooling} if pooling else {}),
         "device": device,
         "precision": precision,
         "attention": attention,

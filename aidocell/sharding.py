@@ -19,21 +19,18 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from aidocell.counts import InputOptions, align_file
-from aidocell.embedding import Runtime, embed_rows, require_pooling, resolve_runtime
+from aidocell.embedding import Runtime, embed_rows, resolve_runtime
 from aidocell.errors import InputError, printable
-from aidocell.files import refuse_existing, remove, write_json
-from aidocell.lock import hold
-from aidocell.model import AidoCell, CheckpointInfo, ModelConfig, load_model
+from aidocell.files import write_json
+from aidocell.model import AidoCell, CheckpointInfo, load_model
 from aidocell.progress import progress
 from aidocell.provenance import REVISION, VERSION, require_same, run_key
-from aidocell.store import SUFFIX, StoreReader, read_store, write_store
+from aidocell.store import EMBEDDING, StoreReader, read_store, write_store
 
-__all__ = ["EMBEDDING", "embed_file", "embed_shard", "gather", "holds_embeddings", "plan_shards"]
+__all__ = ["embed_shard", "gather", "plan_rows", "plan_shards", "run_shard"]
 
 log = logging.getLogger(__name__)
 
-EMBEDDING = "X_aidocell"
 _CELLS_PER_SHARD = 2000
 _SECONDS_PER_BLOCK = 30  # about what a killed `embed` loses
 _ASSUMED_FLOPS = {"cpu": 5e10, "cuda": 1e14}  # per second, only to size those blocks
@@ -66,7 +63,7 @@ def plan_shards(
     options = {"pooling": pooling, "precision": precision, "attention": attention}
     size = _CELLS_PER_SHARD if shard_cells == "auto" else int(shard_cells)
     with StoreReader(counts) as store:
-        return _plan(store, Path(output), checkpoint, options, size)
+        return plan_rows(store, Path(output), checkpoint, options, size)
 
 
 def embed_shard(
@@ -111,7 +108,7 @@ def embed_shard(
         _planned_counts(counts, planned) as store,
         progress(f"Rows {rows}", stop - start) as advance,
     ):
-        _run_shard(
+        run_shard(
             network, store, planned, (start, stop), Path(output), runtime, batch_size, advance
         )
 
@@ -148,96 +145,10 @@ def gather(
     write_store(gathered, output, provenance=provenance, overwrite=overwrite)
 
 
-def embed_file(
-    source: str | Path,
-    model: str,
-    output: str | Path,
-    *,
-    input_options: InputOptions | None = None,
-    pooling: str = "mean",
-    device: str = "auto",
-    precision: str = "auto",
-    attention: str = "auto",
-    batch_size: int | str = "auto",
-    revision: str | None = None,
-    accept_license: bool = False,
-    overwrite: bool = False,
-) -> None:
-    """Align and embed any INPUT; a killed run goes on where it stopped, with the same bytes.
-
-    Work so far lies in a hidden folder beside `output`, which one process holds at a time.
-    Cells without a count in the model's genes are left out by name, with a warning.
-    """
-    output = Path(output)
-    refuse_existing(output, overwrite=overwrite)
-    if not output.name.endswith(SUFFIX):
-        raise InputError(
-            "E_USAGE", f"the output {output} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"
-        )
-    require_pooling(pooling)
-    runtime = resolve_runtime(device=device, precision=precision, attention=attention)
-    options = {"pooling": pooling, "precision": precision, "attention": attention}
-    work = output.with_name(f".{output.name}.partial")
-    fresh = not work.exists()
-    with hold(output.with_name(f".{output.name}.lock")):
-        try:
-            network = load_model(model, revision=revision, accept_license=accept_license)
-            counts = _aligned(Path(source), network, input_options or InputOptions(), work)
-            shards = _embed_blocks(network, counts, work, options, runtime, batch_size)
-            gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
-        except InputError:
-            if fresh:
-                remove(work)
-            raise
-        remove(work)
-
-
-def holds_embeddings(path: str | Path) -> bool:
-    """Whether `path` is a store of embeddings rather than an INPUT."""
-    if not str(path).endswith(SUFFIX):
-        return False
-    with StoreReader(path) as store:
-        return store.provenance.get("stage") == "embed"
-
-
-def _aligned(source: Path, network: AidoCell, options: InputOptions, work: Path) -> Path:
-    """The counts over the model's genes: `source` itself where it holds them, or a new file."""
-    if source.name.endswith(SUFFIX) and options == InputOptions():
-        with StoreReader(source) as store:
-            if store.provenance.get("genes_sha256") == network.genes.sha256 and store.shape[1]:
-                return source
-    counts = work / f"counts{SUFFIX}"
-    align_file(source, counts, options=options, vocabulary=network.genes, overwrite=True)
-    return counts
-
-
-def _embed_blocks(
-    network: AidoCell,
-    counts: Path,
-    work: Path,
-    options: dict[str, str],
-    runtime: Runtime,
-    batch_size: int | str,
-) -> list[Path]:
-    """Embed what is not there yet, in blocks small enough that a kill costs little."""
-    shards = []
-    with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
-        size = _block_cells(network.config, runtime)
-        plan = _plan(store, work / "shards.json", network.checkpoint, options, size)
-        for start, stop in plan["shards"]:
-            shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
-            if shards[-1].exists():
-                advance(stop - start)
-            else:
-                _run_shard(
-                    network, store, plan, (start, stop), shards[-1], runtime, batch_size, advance
-                )
-    return shards
-
-
-def _plan(
+def plan_rows(
     store: StoreReader, output: Path, checkpoint: CheckpointInfo, options: dict[str, str], size: int
 ) -> dict:
+    """Plan the rows of opened counts in shards of `size` cells, or keep the plan in `output`."""
     require_same(
         "gene list",
         checkpoint.genes_sha256,
@@ -249,6 +160,7 @@ def _plan(
             "id": checkpoint.id,
             "sha256": checkpoint.sha256,
             "revision": checkpoint.revision or "",
+            "demonstration": checkpoint.demonstration,
         },
         "genes_sha256": checkpoint.genes_sha256,
         "counts_digest": store.provenance["counts_digest"],
@@ -265,7 +177,7 @@ def _plan(
     return plan
 
 
-def _run_shard(
+def run_shard(
     network: AidoCell,
     store: StoreReader,
     plan: dict,
@@ -275,6 +187,7 @@ def _run_shard(
     batch_size: int | str,
     advance: Callable[[int], None],
 ) -> None:
+    """Embed the planned rows ``(start, stop)`` of opened counts with a loaded model."""
     counts = store.rows(*rows)
     names = store.obs.index[slice(*rows)]
     has_counts = counts.getnnz(axis=1) > 0
@@ -341,13 +254,3 @@ def _read_plan(path: str | Path) -> dict:
 
 def _first_row(path: str | Path) -> int:
     return int(Path(path).name.split("-")[0])
-
-
-def _block_cells(config: ModelConfig, runtime: Runtime) -> int:
-    """Cells of about half a minute of work: attention is 4·S²·H a layer, the rest 8·S·H² + 6·S·H·I."""
-    positions, hidden = config.n_positions, config.hidden_size
-    layer = 4 * positions**2 * hidden + positions * hidden * (
-        8 * hidden + 6 * config.intermediate_size
-    )
-    seconds = config.num_hidden_layers * layer / _ASSUMED_FLOPS[runtime.device]
-    return int(np.clip(_SECONDS_PER_BLOCK / seconds, 1, 5000))

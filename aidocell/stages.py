@@ -18,7 +18,7 @@ from aidocell.counts.qc import qc, read_qc, write_qc
 from aidocell.counts.subset import choose_cells
 from aidocell.errors import InputError, printable
 from aidocell.files import atomic, write_json
-from aidocell.genes import Vocabulary
+from aidocell.genes import Vocabulary, vocabulary_of
 from aidocell.model import CheckpointInfo, checkpoint_info
 from aidocell.sharding import plan_shards
 from aidocell.study import cell_table
@@ -35,18 +35,11 @@ __all__ = [
     "plan_sample",
     "qc_sample",
     "shard_paths",
-    "vocabulary_of",
 ]
 
 log = logging.getLogger(__name__)
 
 _ADMISSION = ("sample", "accepted", "cells", "error", "what", "fix")
-
-
-def vocabulary_of(model: str) -> Vocabulary:
-    """The gene list of a checkpoint folder, else the built-in one."""
-    own = Path(model) / "genes.tsv"
-    return Vocabulary.read(own) if own.is_file() else Vocabulary.builtin()
 
 
 def describe_model(

@@ -26,13 +26,21 @@ from scipy import sparse
 
 from aidocell.errors import InputError
 from aidocell.files import atomic, refuse_existing, remove
+from aidocell.seal import damaged, pack, read_seal, require_file, verify
 
-__all__ = ["SUFFIX", "StoreReader", "StoreWriter", "export", "read_store", "verify", "write_store"]
+__all__ = [
+    "EMBEDDING",
+    "SUFFIX",
+    "StoreReader",
+    "StoreWriter",
+    "export",
+    "read_store",
+    "verify",
+    "write_store",
+]
 
 SUFFIX = ".zarr.zip"
-_COMMENT = b"aidocell sha256 "
-_COMMENT_SIZE = len(_COMMENT) + 64
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no time goes into the bytes
+EMBEDDING = "X_aidocell"  # where embeddings lie in obsm
 _CHUNK = 1 << 20  # elements of X's arrays in one Zarr chunk
 
 
@@ -81,20 +89,6 @@ def read_store(path: str | Path) -> ad.AnnData:
     return adata
 
 
-def verify(path: str | Path) -> None:
-    """Raise ``E_STORE_DAMAGED`` unless every byte of the store is as it was written."""
-    path = Path(path)
-    _require_file(path)
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        handle.seek(max(size - _COMMENT_SIZE, 0))
-        comment = handle.read()
-        if not comment.startswith(_COMMENT):
-            raise _damaged(path, "its closing checksum is missing")
-        if comment != _COMMENT + _digest_head(path).encode():
-            raise _damaged(path, "its bytes do not match its checksum")
-
-
 class StoreReader:
     """A store opened for reading rows; use as a context manager.
 
@@ -113,10 +107,11 @@ class StoreReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        _require_file(self.path)
+        require_file(self.path)
 
     def __enter__(self) -> StoreReader:
         with _reading(self.path):
+            read_seal(self.path)  # a store cut short by less than its comment would open
             _require_all_chunks(self.path)
             self._store = zarr.storage.ZipStore(self.path, mode="r")
             self._group = zarr.open_group(self._store, mode="r")
@@ -183,6 +178,12 @@ class StoreWriter:
         """Add cells: raw counts (cells, genes) and their rows of the cell table."""
         counts = sparse.csr_matrix(counts)
         counts.sort_indices()
+        if counts.nnz and counts.data.max() > np.iinfo(np.int32).max:
+            raise InputError(
+                "E_MATRIX_TYPE",
+                f"a count of {counts.data.max()} is larger than a store can hold",
+                fix="check the input: no cell has over two billion counts of one gene",
+            )
         for name, array in self._arrays.items():
             values = getattr(counts, name).astype(np.int32)
             self._hashes[name].update(values.tobytes())
@@ -259,39 +260,9 @@ def _new_store(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
         folder = temporary.with_name(temporary.name + ".folder")
         try:
             yield folder
-            _pack(folder, temporary)
+            pack(folder, temporary)
         finally:
             remove(folder)
-
-
-def _pack(folder: Path, target: Path) -> None:
-    """Zip `folder` so that equal content gives equal bytes, and seal it with a sha256."""
-    members = sorted(p for p in folder.rglob("*") if p.is_file())
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for member in members:
-            info = zipfile.ZipInfo(member.relative_to(folder).as_posix(), _EPOCH)
-            info.create_system = 3
-            info.external_attr = 0o644 << 16
-            info.file_size = member.stat().st_size  # lets zipfile decide on zip64 by itself
-            with member.open("rb") as source, archive.open(info, "w") as sink:
-                while block := source.read(1 << 22):
-                    sink.write(block)
-        archive.comment = _COMMENT + b"0" * 64
-    seal = _digest_head(target).encode()
-    with target.open("r+b") as handle:
-        handle.seek(-64, 2)
-        handle.write(seal)
-
-
-def _digest_head(path: Path) -> str:
-    """Hex sha256 of all bytes before the comment."""
-    left = path.stat().st_size - _COMMENT_SIZE
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while left > 0 and (block := handle.read(min(left, 1 << 22))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -318,7 +289,7 @@ def _require_all_chunks(path: Path) -> None:
             expected = _chunk_count(json.loads(archive.read(name)))
             array = name.removesuffix("/zarr.json")
             if present.get(array, 0) != expected:
-                raise _damaged(path, f"chunks of {array} are missing")
+                raise damaged(path, f"chunks of {array} are missing")
 
 
 def _chunk_count(metadata: dict) -> int:
@@ -347,20 +318,7 @@ def _reading(path: Path) -> Iterator[None]:
         RuntimeError,
         NotImplementedError,
     ) as error:
-        raise _damaged(path, f"{type(error).__name__} on reading") from error
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(
-            "E_FILE_MISSING", f"{path} does not exist or is no file", fix="check the path"
-        )
-
-
-def _damaged(path: Path, why: str) -> InputError:
-    return InputError(
-        "E_STORE_DAMAGED", f"{path} is torn or changed: {why}", fix="delete it and make it again"
-    )
+        raise damaged(path, f"{type(error).__name__} on reading") from error
 
 
 def _plain(value: Any) -> Any:

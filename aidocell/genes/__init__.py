@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aidocell.genes.resolver import ROUTES, Conflict, Resolution, Resolver
 from aidocell.genes.species import looks_like_other_species, species_of
-from aidocell.genes.vocabulary import Vocabulary
+from aidocell.genes.vocabulary import Vocabulary, vocabulary_of
 
 __all__ = [
     "ROUTES",
@@ -18,4 +18,5 @@ __all__ = [
     "Vocabulary",
     "looks_like_other_species",
     "species_of",
+    "vocabulary_of",
 ]

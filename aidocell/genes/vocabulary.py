@@ -13,7 +13,7 @@ from aidocell.errors import InputError
 from aidocell.genes.ensembl import bare_id, is_ensembl_id
 from aidocell.genes.tables import FOLDER, rows_of
 
-__all__ = ["CHRM_SUFFIX", "Vocabulary"]
+__all__ = ["CHRM_SUFFIX", "Vocabulary", "vocabulary_of"]
 
 # A second entry of a mitochondrial gene, which no input fills.
 CHRM_SUFFIX = "__chrM"
@@ -152,3 +152,9 @@ def _bad(what: str) -> InputError:
         what,
         fix="give the genes.tsv that belongs to the checkpoint: one gene a line, in model order",
     )
+
+
+def vocabulary_of(checkpoint: str | Path) -> Vocabulary:
+    """The gene list that a checkpoint folder brings, else the built-in one (also for a hub id)."""
+    own = Path(checkpoint) / "genes.tsv"
+    return Vocabulary.read(own) if own.is_file() else Vocabulary.builtin()

@@ -16,15 +16,13 @@ from aidocell import files
 from aidocell.baselines import METHODS
 from aidocell.errors import InputError
 from aidocell.provenance import require_same
-from aidocell.store import read_store
+from aidocell.store import EMBEDDING, read_store
 from aidocell.tasks.annotate import Evaluation, evaluate, write_evaluation
 from aidocell.tasks.classifier import Classifier, apply, embedding_of
 from aidocell.tasks.classifier_folder import load_classifier, save_classifier
 from aidocell.tasks.train import require_trainable, train
 
 __all__ = ["annotate_apply", "annotate_evaluate", "annotate_train"]
-
-EMBEDDING = "X_aidocell"
 
 
 @dataclass(frozen=True)

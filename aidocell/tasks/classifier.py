@@ -49,6 +49,11 @@ class Classifier:
         """Sorted names, in the order of the probabilities."""
         return np.array(self.content["classes"], dtype=object)
 
+    @property
+    def pooling(self) -> str:
+        """Pooling of the embeddings that it labels."""
+        return self.content["embedding"]["options"]["pooling"]
+
     @cached_property
     def fitted(self) -> Any:
         """The method ready to predict; ``ValueError`` where the arrays do not fit together."""

@@ -1,0 +1,210 @@
+"""From one INPUT to its embeddings in one process, for the command line.
+
+The work is that of :mod:`aidocell.sharding`, in blocks small enough that a kill costs little.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aidocell.counts import InputOptions
+from aidocell.counts.align import align_file
+from aidocell.embedding import Runtime, require_pooling, resolve_runtime
+from aidocell.errors import InputError
+from aidocell.files import refuse_existing, remove
+from aidocell.genes import vocabulary_of
+from aidocell.lock import hold
+from aidocell.model import AidoCell, ModelConfig, load_model
+from aidocell.progress import progress
+from aidocell.sharding import gather, plan_rows, run_shard
+from aidocell.store import SUFFIX, StoreReader
+
+__all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
+
+_SECONDS_PER_BLOCK = 30  # about what a killed `embed` loses
+_ASSUMED_FLOPS = {"cpu": 5e10, "cuda": 1e14}  # per second, only to size those blocks
+
+
+def embed_file(
+    source: str | Path,
+    model: str,
+    output: str | Path,
+    *,
+    input_options: InputOptions | None = None,
+    pooling: str = "mean",
+    device: str = "auto",
+    precision: str = "auto",
+    attention: str = "auto",
+    batch_size: int | str = "auto",
+    revision: str | None = None,
+    accept_license: bool = False,
+    block_cells: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Align and embed any INPUT; a killed run goes on where it stopped, with the same bytes.
+
+    Work so far lies in a hidden folder beside `output`, which one process holds at a time.
+    Cells without a count in the model's genes are left out by name, with a warning.
+
+    Parameters
+    ----------
+    source
+        Any INPUT, read by `input_options`.
+    output
+        ``NAME.zarr.zip``.
+    block_cells
+        Cells after which work so far is saved; by default about half a minute's work.
+
+    Raises
+    ------
+    InputError
+        What reading, aligning and loading the model raise; nothing is left beside `output`.
+    MachineError
+        ``E_LOCKED``, ``E_GPU_MEMORY``, ``E_DISK_FULL``; work so far stays.
+    """
+    output = Path(output)
+    refuse_existing(output, overwrite=overwrite)
+    if not output.name.endswith(SUFFIX):
+        raise InputError(
+            "E_USAGE", f"the output {output} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"
+        )
+    require_pooling(pooling)
+    runtime = resolve_runtime(device=device, precision=precision, attention=attention)
+    options = {"pooling": pooling, "precision": precision, "attention": attention}
+    work = output.with_name(f".{output.name}.partial")
+    fresh = not work.exists()
+    with hold(output.with_name(f".{output.name}.lock")):
+        try:
+            network = load_model(model, revision=revision, accept_license=accept_license)
+            counts = _aligned(Path(source), network, input_options or InputOptions(), work)
+            size = block_cells or _block_cells(network.config, runtime)
+            shards = _embed_blocks(network, counts, work, options, runtime, batch_size, size)
+            gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
+        except InputError:
+            if fresh:
+                remove(work)
+            raise
+        remove(work)
+
+
+@contextmanager
+def embedded(
+    source: str | Path, *, model: str | None, input_options: InputOptions, **options: Any
+) -> Iterator[Path]:
+    """A store of embeddings as it is, or the embeddings of an INPUT, made for the occasion.
+
+    Parameters
+    ----------
+    model
+        Needed for an INPUT alone.
+    options
+        As for :func:`embed_file`.
+    """
+    if _holds_embeddings(source):
+        yield Path(source)
+        return
+    if model is None:
+        raise InputError(
+            "E_USAGE",
+            f"{source} holds no embeddings, and no model was given",
+            fix="give --model M, or an embeddings.zarr.zip",
+        )
+    with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
+        store = Path(folder) / f"embeddings{SUFFIX}"
+        embed_file(source, model, store, input_options=input_options, **options)
+        yield store
+
+
+@dataclass(frozen=True)
+class LabelledStores:
+    """What methods can be judged on: embeddings, counts or both, of the same cells."""
+
+    embeddings: list[Path]
+    counts: list[Path]
+
+
+@contextmanager
+def labelled_stores(
+    source: str | Path,
+    *,
+    model: str | None,
+    embeddings: str | Path | None,
+    input_options: InputOptions,
+    **options: Any,
+) -> Iterator[LabelledStores]:
+    """Aligned counts of an INPUT, and its embeddings if a model or a store of them is given."""
+    if _holds_embeddings(source):
+        yield LabelledStores([Path(source)], [])
+        return
+    with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
+        counts = Path(folder) / f"counts{SUFFIX}"
+        genes = vocabulary_of(model) if model else None
+        align_file(source, counts, options=input_options, vocabulary=genes)
+        if embeddings is not None:
+            yield LabelledStores([Path(embeddings)], [counts])
+        elif model is None:
+            yield LabelledStores([], [counts])
+        else:
+            store = Path(folder) / f"embeddings{SUFFIX}"
+            embed_file(counts, model, store, **options)
+            yield LabelledStores([store], [counts])
+
+
+def _holds_embeddings(path: str | Path) -> bool:
+    """Whether `path` is a store of embeddings rather than an INPUT."""
+    if not str(path).endswith(SUFFIX):
+        return False
+    with StoreReader(path) as store:
+        return store.provenance.get("stage") == "embed"
+
+
+def _aligned(source: Path, network: AidoCell, options: InputOptions, work: Path) -> Path:
+    """The counts over the model's genes: `source` itself where it holds them, or a new file."""
+    if source.name.endswith(SUFFIX) and options == InputOptions():
+        with StoreReader(source) as store:
+            if store.provenance.get("genes_sha256") == network.genes.sha256 and store.shape[1]:
+                return source
+    counts = work / f"counts{SUFFIX}"
+    align_file(source, counts, options=options, vocabulary=network.genes, overwrite=True)
+    return counts
+
+
+def _embed_blocks(
+    network: AidoCell,
+    counts: Path,
+    work: Path,
+    options: dict[str, str],
+    runtime: Runtime,
+    batch_size: int | str,
+    size: int,
+) -> list[Path]:
+    """Embed what is not there yet, in blocks small enough that a kill costs little."""
+    shards = []
+    with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
+        plan = plan_rows(store, work / "shards.json", network.checkpoint, options, size)
+        for start, stop in plan["shards"]:
+            shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
+            if shards[-1].exists():
+                advance(stop - start)
+            else:
+                run_shard(
+                    network, store, plan, (start, stop), shards[-1], runtime, batch_size, advance
+                )
+    return shards
+
+
+def _block_cells(config: ModelConfig, runtime: Runtime) -> int:
+    """Cells of about half a minute of work: attention is 4·S²·H a layer, the rest 8·S·H² + 6·S·H·I."""
+    positions, hidden = config.n_positions, config.hidden_size
+    layer = 4 * positions**2 * hidden + positions * hidden * (
+        8 * hidden + 6 * config.intermediate_size
+    )
+    seconds = config.num_hidden_layers * layer / _ASSUMED_FLOPS[runtime.device]
+    return int(np.clip(_SECONDS_PER_BLOCK / seconds, 1, 5000))

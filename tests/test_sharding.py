@@ -1,0 +1,256 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+from conftest import make_cells
+
+import aidocell
+from aidocell.counts import InputOptions
+from aidocell.counts.align import align_file
+from aidocell.errors import InputError, MachineError
+from aidocell.lock import hold
+from aidocell.model import checkpoint_info, load_model
+from aidocell.sharding import embed_shard, gather, plan_shards, run_shard
+from aidocell.standalone import embed_file, embedded
+from aidocell.store import StoreReader, read_store
+
+OPTIONS = {"pooling": "mean", "precision": "float32", "attention": "sdpa"}
+
+
+@pytest.fixture
+def counts(tmp_path, cells_file, tiny_checkpoint):
+    path = tmp_path / "counts.zarr.zip"
+    align_file(cells_file, path, vocabulary=load_model(tiny_checkpoint).genes)
+    return path
+
+
+def run_shards(counts, checkpoint, folder, *, size, order=1):
+    plan = plan_shards(
+        counts,
+        folder / "shards.json",
+        checkpoint=checkpoint_info(checkpoint),
+        shard_cells=size,
+        **OPTIONS,
+    )
+    paths = []
+    for start, stop in plan["shards"][::order]:
+        paths.append(folder / f"{start}-{stop}.zarr.zip")
+        embed_shard(counts, folder / "shards.json", f"{start}-{stop}", paths[-1], model=checkpoint)
+    output = folder / "embeddings.zarr.zip"
+    gather(counts, folder / "shards.json", paths, output)
+    return output
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def test_shards_of_any_size_and_order_give_the_bytes_of_the_whole(
+    tmp_path, counts, tiny_checkpoint
+):
+    outputs = []
+    for name, size, order in (("whole", 40, 1), ("seven", 7, 1), ("backwards", 13, -1)):
+        (tmp_path / name).mkdir()
+        outputs.append(run_shards(counts, tiny_checkpoint, tmp_path / name, size=size, order=order))
+    assert len({sha256(path) for path in outputs}) == 1
+
+
+def test_shards_equal_the_python_function_and_the_command(
+    tmp_path, counts, cells_file, tiny_checkpoint
+):
+    sharded = read_store(run_shards(counts, tiny_checkpoint, tmp_path, size=9))
+    embed_file(cells_file, tiny_checkpoint, tmp_path / "e.zarr.zip")
+    alone = read_store(tmp_path / "e.zarr.zip")
+    model = load_model(tiny_checkpoint)
+    by_hand = aidocell.embed(
+        model, aidocell.align(aidocell.read_counts(cells_file), genes=model.genes)
+    )
+    assert np.array_equal(sharded.obsm["X_aidocell"], by_hand)
+    assert np.array_equal(alone.obsm["X_aidocell"], by_hand)
+    assert sharded.obs_names.tolist() == alone.obs_names.tolist()
+    assert set(sharded.obs) >= {"cell_type", "donor"}
+
+
+def test_provenance_says_what_was_asked_for_and_what_it_became(
+    tmp_path, cells_file, tiny_checkpoint
+):
+    embed_file(cells_file, tiny_checkpoint, tmp_path / "e.zarr.zip")
+    record = read_store(tmp_path / "e.zarr.zip").uns["aidocell"]
+    assert record["options"] == {"pooling": "mean", "precision": "auto", "attention": "auto"}
+    assert record["resolved"]["attention"] == "sdpa"
+    assert record["model"]["sha256"] == checkpoint_info(tiny_checkpoint).sha256
+    assert str(tmp_path) not in str(record)
+
+
+def test_a_plan_is_kept_until_its_key_changes(tmp_path, counts, tiny_checkpoint):
+    info = checkpoint_info(tiny_checkpoint)
+    first = plan_shards(counts, tmp_path / "p.json", checkpoint=info, shard_cells=10, **OPTIONS)
+    kept = plan_shards(counts, tmp_path / "p.json", checkpoint=info, shard_cells=5, **OPTIONS)
+    assert kept == first
+    other = plan_shards(
+        counts, tmp_path / "p.json", checkpoint=info, shard_cells=5, **{**OPTIONS, "pooling": "max"}
+    )
+    assert other["key"] != first["key"]
+    assert len(other["shards"]) == 8
+
+
+def test_a_shard_of_another_plan_is_never_gathered(tmp_path, counts, tiny_checkpoint):
+    (tmp_path / "old").mkdir()
+    run_shards(counts, tiny_checkpoint, tmp_path / "old", size=40)
+    info = checkpoint_info(tiny_checkpoint)
+    plan_shards(counts, tmp_path / "p.json", checkpoint=info, **{**OPTIONS, "pooling": "max"})
+    with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*run key"):
+        gather(
+            counts, tmp_path / "p.json", [tmp_path / "old/0-40.zarr.zip"], tmp_path / "e.zarr.zip"
+        )
+
+
+def test_a_missing_shard_is_noticed(tmp_path, counts, tiny_checkpoint):
+    run_shards(counts, tiny_checkpoint, tmp_path, size=20)
+    with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*cells"):
+        gather(
+            counts, tmp_path / "shards.json", [tmp_path / "0-20.zarr.zip"], tmp_path / "e.zarr.zip"
+        )
+
+
+def test_counts_that_changed_after_the_plan_are_refused(tmp_path, counts, tiny_checkpoint):
+    info = checkpoint_info(tiny_checkpoint)
+    plan_shards(counts, tmp_path / "p.json", checkpoint=info, **OPTIONS)
+    make_cells(40, seed=1).write_h5ad(tmp_path / "other.h5ad")
+    genes = load_model(tiny_checkpoint).genes
+    align_file(tmp_path / "other.h5ad", counts, vocabulary=genes, overwrite=True)
+    with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*counts digest"):
+        embed_shard(
+            counts, tmp_path / "p.json", "0-40", tmp_path / "s.zarr.zip", model=tiny_checkpoint
+        )
+
+
+def test_cells_without_counts_are_left_out_by_name(tmp_path, tiny_checkpoint):
+    cells = make_cells(10)
+    dense = cells.X.toarray()
+    dense[[2, 7]] = 0
+    cells.X = dense
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    embed_file(tmp_path / "cells.h5ad", tiny_checkpoint, tmp_path / "e.zarr.zip")
+    embedded = read_store(tmp_path / "e.zarr.zip")
+    assert embedded.obs_names.tolist() == [f"cell{i}" for i in range(10) if i not in (2, 7)]
+    assert embedded.uns["aidocell"]["left_out"] == ["cell2", "cell7"]
+    assert np.isfinite(embedded.obsm["X_aidocell"]).all()
+
+
+def test_an_aligned_store_is_embedded_as_it_is(tmp_path, counts, cells_file, tiny_checkpoint):
+    embed_file(counts, tiny_checkpoint, tmp_path / "a.zarr.zip")
+    embed_file(cells_file, tiny_checkpoint, tmp_path / "b.zarr.zip")
+    first, second = read_store(tmp_path / "a.zarr.zip"), read_store(tmp_path / "b.zarr.zip")
+    assert np.array_equal(first.obsm["X_aidocell"], second.obsm["X_aidocell"])
+
+
+def test_a_store_of_embeddings_passes_and_an_input_is_embedded(
+    tmp_path, cells_file, tiny_checkpoint
+):
+    embed_file(cells_file, tiny_checkpoint, tmp_path / "e.zarr.zip")
+    reading = InputOptions()
+    with embedded(tmp_path / "e.zarr.zip", model=None, input_options=reading) as store:
+        assert store == tmp_path / "e.zarr.zip"
+    with embedded(cells_file, model=tiny_checkpoint, input_options=reading) as store:
+        assert sha256(store) == sha256(tmp_path / "e.zarr.zip")
+    with (
+        pytest.raises(InputError, match=r"E_USAGE.*--model"),
+        embedded(cells_file, model=None, input_options=reading),
+    ):
+        pass
+
+
+def test_refused_input_leaves_nothing_beside_the_output(tmp_path, tiny_checkpoint):
+    cells = make_cells(5)
+    cells.X = np.log1p(cells.X.toarray() / 7)
+    cells.write_h5ad(tmp_path / "normalised.h5ad")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(InputError, match="E_NOT_COUNTS"):
+        embed_file(tmp_path / "normalised.h5ad", tiny_checkpoint, folder / "e.zarr.zip")
+    assert list(folder.iterdir()) == []
+
+
+def test_an_output_that_a_living_process_holds_is_refused(tmp_path, cells_file, tiny_checkpoint):
+    with hold(tmp_path / ".e.zarr.zip.lock"), pytest.raises(MachineError, match="E_LOCKED"):
+        embed_file(cells_file, tiny_checkpoint, tmp_path / "e.zarr.zip")
+
+
+def start_embedding(source, checkpoint, output):
+    code = "import sys; from aidocell.standalone import embed_file, embedded; embed_file(*sys.argv[1:], block_cells=100)"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, (source, checkpoint, output))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_checkpoint):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    make_cells(1500).write_h5ad(folder / "cells.h5ad")
+    output = folder / "embeddings.zarr.zip"
+    assert start_embedding(folder / "cells.h5ad", tiny_checkpoint, output).wait() == 0
+    return folder / "cells.h5ad", output
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 120
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_embed_goes_on_and_gives_the_same_bytes(
+    tmp_path, undisturbed, tiny_checkpoint, signal_number
+):
+    source, expected = undisturbed
+    output = tmp_path / "killed.zarr.zip"
+    work = tmp_path / ".killed.zarr.zip.partial"
+    process = start_embedding(source, tiny_checkpoint, output)
+    wait_for(lambda: len(list(work.glob("*/*-*.zarr.zip"))) >= 3, process)
+    process.send_signal(signal_number)
+    assert process.wait() != 0
+    assert not output.exists()
+    assert start_embedding(source, tiny_checkpoint, output).wait() == 0
+    assert sha256(output) == sha256(expected)
+    assert [p.name for p in tmp_path.iterdir()] == [output.name]
+
+
+def test_finished_blocks_are_not_computed_twice(
+    tmp_path, undisturbed, tiny_checkpoint, monkeypatch
+):
+    source, _ = undisturbed
+    output = tmp_path / "e.zarr.zip"
+    process = start_embedding(source, tiny_checkpoint, output)
+    work = tmp_path / ".e.zarr.zip.partial"
+    wait_for(lambda: len(list(work.glob("*/*-*.zarr.zip"))) >= 3, process)
+    process.kill()
+    process.wait()
+    there = {path.name for path in work.glob("*/[0-9]*.zarr.zip")}
+    computed = []
+    monkeypatch.setattr(
+        "aidocell.standalone.run_shard",
+        lambda *args: (computed.append(args[4].name), run_shard(*args)),
+    )
+    embed_file(source, tiny_checkpoint, output, block_cells=100)
+    assert there.isdisjoint(computed)
+    assert len(there) + len(computed) == 15
+
+
+def test_shard_holds_names_and_vectors_alone(tmp_path, counts, tiny_checkpoint):
+    run_shards(counts, tiny_checkpoint, tmp_path, size=20)
+    shard = read_store(tmp_path / "20-40.zarr.zip")
+    assert isinstance(shard, ad.AnnData)
+    assert shard.obs.shape == (20, 0)
+    with StoreReader(counts) as store:
+        assert shard.obs_names.tolist() == store.obs.index[20:].tolist()
