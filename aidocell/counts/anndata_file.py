@@ -127,10 +127,14 @@ class _File:
             return name in group and attribute(group[name], "encoding-type") != "null"
 
     def others(self, layer: str | None) -> Iterator[tuple[str, Matrix]]:
-        """The other matrices, each with the advice to use it."""
+        """The other matrices, each with the advice to use it if it holds counts."""
         names: list[str | None] = [None, *self.layers(), *(["raw"] if self._raw() else [])]
         for name in names:
             if name != layer and (name is not None or self._is_there(self.root, "X")):
-                advice = f"give --layer {name}" if name else "leave out --layer"
+                advice = (
+                    f"give --layer {name}, which holds counts"
+                    if name
+                    else "leave out --layer: X holds counts"
+                )
                 node, _ = self.matrix(name)
                 yield advice, open_matrix(node, path=self.path, where=_where(self.path, name))

@@ -53,6 +53,8 @@ class Contract:
 
     def look(self, matrix: sparse.csr_matrix, *, first_cell: int) -> sparse.csr_matrix | None:
         """Whole counts of a canonical chunk, or ``None`` after a fault here or earlier."""
+        if matrix.dtype == np.float16:  # too narrow for what it is compared with below
+            matrix = matrix.astype(np.float32)
         data = matrix.data
         if data.dtype.kind == "f":
             self._note("E_NOT_FINITE", matrix, ~np.isfinite(data), first_cell)
@@ -77,7 +79,8 @@ class Contract:
         if id in self.faults or not bad.any():
             return
         place = self._place(matrix, int(np.flatnonzero(bad)[0]), first_cell)
-        scaled = bool(np.any(matrix.data % 1)) if id == "E_NEGATIVE" else False
+        finite = matrix.data[np.isfinite(matrix.data)]
+        scaled = id == "E_NEGATIVE" and bool(np.any(finite != np.rint(finite)))
         self.faults[id] = _wording(id, self.where, place, scaled=scaled)
 
     def _place(self, matrix: sparse.csr_matrix, entry: int, first_cell: int) -> str:

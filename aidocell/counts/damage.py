@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aidocell.errors import InputError
 
-__all__ = ["damaged", "reading"]
+__all__ = ["STORE_SUFFIX", "damaged", "reading"]
 
-_STORE_SUFFIX = ".zarr.zip"
+STORE_SUFFIX = ".zarr.zip"
 # What HDF5, Zarr, zip, gzip and text readers raise on broken content.
 _BROKEN = (
     OSError,
@@ -32,7 +32,7 @@ _BROKEN = (
 
 def damaged(path: str | Path, why: str) -> InputError:
     """``E_STORE_DAMAGED`` for anything named ``*.zarr.zip``, ``E_FILE_DAMAGED`` otherwise."""
-    if str(path).endswith(_STORE_SUFFIX):
+    if str(path).endswith(STORE_SUFFIX):
         what = f"{path} is torn or changed: {why}"
         return InputError("E_STORE_DAMAGED", what, fix="copy it again, or make it again")
     fix = "copy or download it again, and compare its checksum with the source"

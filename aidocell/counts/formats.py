@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from aidocell.counts.damage import damaged
+from aidocell.counts.damage import STORE_SUFFIX, damaged
 from aidocell.errors import InputError
 
 __all__ = ["Located", "locate", "mtx_files", "open_text"]
@@ -105,7 +105,7 @@ def _is_hdf5(path: Path, head: bytes) -> bool:
 
 
 def _unknown_file(path: Path, head: bytes) -> InputError:
-    if path.name.endswith(".zarr.zip"):
+    if path.name.endswith(STORE_SUFFIX):
         return damaged(path, "it is no zip file")
     if not head:
         return _format(path, "is empty")
@@ -138,6 +138,8 @@ def _root_in_zip(path: Path) -> str:
         return "" if str(root) == "." else str(root)
     if any("matrix.mtx" in name for name in names):
         raise _format(path, "is a zipped matrix folder", "unpack it and give the folder")
+    if path.name.endswith(STORE_SUFFIX):
+        raise damaged(path, "there is no Zarr store in it")
     raise _format(path, "is a zip file without a Zarr store in it")
 
 

@@ -42,8 +42,7 @@ def read_frame(root: Node, name: str, *, path: Path) -> pd.DataFrame:
     InputError
         ``E_FILE_DAMAGED``, naming the column that cannot be read.
     """
-    with reading(path, name), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the file is old
+    with reading(path, name):
         node = root[name]
         if hasattr(node, "shape"):
             return _read_compound(root, node, name)
@@ -71,16 +70,24 @@ def _read_group(group: Node, name: str, path: Path) -> pd.DataFrame:
 
 
 def _read_column(group: Node, table: str, column: str, path: Path) -> object:
-    with reading(path, f"{table}/{column}"):
+    with reading(path, f"{table}/{column}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the file is old
         node = group[column]
-        values = read_elem(node)
+        values = _read_elem(node)
         if "categories" in node.attrs:  # anndata 0.7 kept them in a group beside the columns
-            names = read_elem(group["__categories"][column])
+            names = _read_elem(group["__categories"][column])
             ordered = bool(attribute(group["__categories"][column], "ordered", False))
             values = pd.Categorical.from_codes(values, names, ordered=ordered)
         if not hasattr(values, "__len__") or getattr(values, "ndim", 1) != 1:
             raise ValueError("it is not one value a row")
         return values
+
+
+def _read_elem(node: Node) -> object:
+    try:
+        return read_elem(node)
+    except Exception as error:  # the class that anndata raises on an unknown encoding is private
+        raise ValueError(str(error)) from error
 
 
 def _read_compound(root: Node, node: Node, name: str) -> pd.DataFrame:

@@ -12,8 +12,10 @@ LOG = "log1p-normalised"
 SCALED = "size-factor-normalised"
 
 _CELLS = 256  # looked at
-_LOG_LARGEST = 15.0  # log1p of a count of three millions
-_MANY_WHOLE = 0.3  # share of whole values that normalised data does not reach by chance
+_LOG_LARGEST = 15.0  # log1p of three millions
+_LOG2_LARGEST = 22.0  # log2 of the same
+_MANY_WHOLE = 0.3  # share of whole values that normalised values do not reach by chance
+_FEW_WHOLE = 0.01  # share that small estimated counts exceed
 _BASES = (np.expm1, lambda x: np.exp2(x) - 1, lambda x: 10.0**x - 1)
 
 
@@ -38,12 +40,12 @@ def looks_like(matrix: sparse.csr_matrix) -> str:
         return ESTIMATED
     if _one_factor(cells):
         return SCALED
-    if values.max() < _LOG_LARGEST:
+    if values.max() < _LOG2_LARGEST:
         undone = [[undo(cell) for cell in cells] for undo in _BASES]
         if any(_same_totals(counts) or _one_factor(counts) for counts in undone):
             return LOG
-        if np.mean(values == np.rint(values)) < 0.01:
-            return LOG
+    if values.max() < _LOG_LARGEST and np.mean(values == np.rint(values)) < _FEW_WHOLE:
+        return LOG
     return ESTIMATED
 
 

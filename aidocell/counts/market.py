@@ -49,7 +49,8 @@ class MarketMatrix:
         yield from self._turned().chunks(size)
 
     def check(self) -> None:
-        self._turned().check()
+        if self.dtype in _KINDS.values():
+            self._turned().check()
 
     def _turned(self) -> SparseByCell:
         if self._by_cell is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import zarr
 from scipy import sparse
 
 from aidocell.counts.contract import canonical
@@ -118,7 +119,9 @@ def checked_indptr(indptr: np.ndarray, data, indices, where: str) -> np.ndarray:
     if data.shape != indices.shape:
         raise ragged(where, f"{data.shape[0]:,} values for {indices.shape[0]:,} indices")
     if indptr[-1] != data.shape[0]:
-        raise ragged(where, f"indptr ends at {indptr[-1]:,}, but there are {data.shape[0]:,} values")
+        raise ragged(
+            where, f"indptr ends at {indptr[-1]:,}, but there are {data.shape[0]:,} values"
+        )
     return indptr
 
 
@@ -225,7 +228,14 @@ def _open_sparse(node: Node, *, path: Path, where: str) -> Matrix:
     with reading(path, f"the matrix of {where}"):
         shape = tuple(int(n) for n in node.attrs.get("shape", node.attrs.get("h5sparse_shape")))
         data, indices, indptr = node["data"], node["indices"], node["indptr"][()]
+        _require_chunks(data)
     major, minor = shape if kind is SparseByCell else shape[::-1]
     if len(indptr) != major + 1:
         raise ragged(where, f"indptr has {len(indptr):,} entries for {major:,} rows")
     return kind(data, indices, indptr, minor, path=path, where=where)
+
+
+def _require_chunks(data: Node) -> None:
+    """A chunk of values that a Zarr folder has lost would read as zeros without a word."""
+    if isinstance(data, zarr.Array) and data.nchunks_initialized < data.nchunks:
+        raise ValueError(f"chunks of {data.name} are missing")

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from aidocell.counts.damage import damaged, reading
@@ -48,15 +47,20 @@ def probe(path: str | Path) -> Located:
     return Located(located.path, answer["kind"], located.root)
 
 
-def _ask_child(located: Located) -> dict:
+def _command(located: Located) -> list[str]:
     # -P: a module of the user's working folder must not come before an installed one
-    command = [sys.executable, "-P", "-m", __name__, str(located.path), located.kind, located.root]
+    return [sys.executable, "-P", "-m", __name__, str(located.path), located.kind, located.root]
+
+
+def _ask_child(located: Located) -> dict:
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     limit = float(os.environ.get("AIDOCELL_PROBE_SECONDS", _SECONDS))
     try:
-        child = subprocess.run(command, capture_output=True, env=environment, timeout=limit)
+        child = subprocess.run(
+            _command(located), capture_output=True, env=environment, timeout=limit
+        )
     except subprocess.TimeoutExpired as error:
         raise damaged(
             located.path,
@@ -172,27 +176,26 @@ def _probe_zip(located: Located) -> str:
 
 
 def _read_zarr(located: Located, group) -> None:
-    import zarr
-
-    if not {"obs", "var"} <= set(group):
-        listed = ", ".join(sorted(group)[:5]) or "nothing"
+    with reading(located.path, "its metadata"):
+        names = set(group)
+        arrays = [array for name in _PARTS for array in _zarr_arrays(group.get(name))]
+    if not {"obs", "var"} <= names:
+        listed = ", ".join(sorted(names)[:5]) or "nothing"
         what = f"a Zarr store, but no AnnData (it holds {listed})"
         raise _kind(located.path, what, "save an AnnData with write_zarr")
-    for name in _PARTS:
-        part = group.get(name)
-        arrays = [part] if isinstance(part, zarr.Array) else _zarr_arrays(part)
-        for array in arrays:
-            with reading(located.path, array.name):
-                _read(array)
+    for array in arrays:
+        with reading(located.path, array.name):
+            _read(array)
 
 
-def _zarr_arrays(group) -> Iterator:
-    """All arrays under a group, in order; none where there is no such group."""
+def _zarr_arrays(part) -> list:
+    """A part that is an array, or all arrays under a group; none where it is not there."""
     import zarr
 
-    for _, member in [] if group is None else group.members(max_depth=None):
-        if isinstance(member, zarr.Array):
-            yield member
+    if part is None or isinstance(part, zarr.Array):
+        return [] if part is None else [part]
+    members = (member for _, member in part.members(max_depth=None))
+    return [member for member in members if isinstance(member, zarr.Array)]
 
 
 def _read(array) -> None:

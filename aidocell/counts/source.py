@@ -218,7 +218,7 @@ class CountSource(AbstractContextManager):
         """How to get at another matrix of the file that does hold counts."""
         for advice, matrix in self._opened.others():
             if _begins_with_counts(matrix):
-                return f"{advice}, which holds counts"
+                return advice
         return ""
 
     def _require_filtered(self, nearly_empty: int) -> None:

@@ -25,7 +25,17 @@ IDS = (
     "ENSG00000100316",
     "ENSG00000244734",
 )
-FORMATS = ("h5ad-csr", "h5ad-csc", "h5ad-dense", "10x-v3", "10x-v2", "mtx", "zarr-v2", "zarr-v3", "zip")
+FORMATS = (
+    "h5ad-csr",
+    "h5ad-csc",
+    "h5ad-dense",
+    "10x-v3",
+    "10x-v2",
+    "mtx",
+    "zarr-v2",
+    "zarr-v3",
+    "zip",
+)
 
 
 def counts(n_cells: int = 5, n_genes: int = len(GENES), *, seed: int = 0) -> np.ndarray:
@@ -147,7 +157,7 @@ def write_mtx(
         entries = sparse.coo_matrix(
             (entries.data[order], (entries.row[order], entries.col[order])), shape=entries.shape
         )
-    io.mmwrite(folder / "matrix.mtx", entries)
+    io.mmwrite(folder / "matrix.mtx", entries, symmetry="general")
     table = [ids, symbols, types or ["Gene Expression"] * n_genes][:columns]
     lines = "".join("\t".join(row) + "\n" for row in zip(*table, strict=True))
     (folder / ("features.tsv" if columns == 3 else "genes.tsv")).write_text(lines)
