@@ -9,7 +9,7 @@ min_version("9.27.1")
 # another working directory without a config of its own runs the one of this repository
 CONFIG = Path("config/config.yaml")
 if not CONFIG.exists():
-    CONFIG = Path(workflow.basedir) / CONFIG
+    CONFIG = Path(workflow.current_basedir) / CONFIG
 
 
 configfile: str(CONFIG)

@@ -18,11 +18,11 @@ rule annotate:
         "results/benchmarks/annotate.tsv"
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
     params:
         samples=samples_admitted,
         options=config["annotate"],
         revision=REVISION["annotate"],
-    threads: 2
     message:
         "Learning cell types"
     script:

@@ -5,9 +5,8 @@ import sys
 ROOT = Path(workflow.current_basedir).parents[1]
 # scripts run in environments of their own and must find the package of this very commit
 sys.path.insert(0, str(ROOT))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-)
+others = os.environ.get("PYTHONPATH", "")
+os.environ.update(PYTHONPATH=f"{ROOT}{os.pathsep}{others}".rstrip(os.pathsep))
 
 from aidocell.errors import AidocellError
 from aidocell.provenance import REVISION
