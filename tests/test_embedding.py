@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, make_cells
+from small import TINY, make_cells
 
 import aidocell
 from aidocell.embedding import POOLINGS, pool

@@ -9,7 +9,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pytest
-from conftest import make_cells
+from small import make_cells
 
 import aidocell
 from aidocell.counts import InputOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, make_cells
+from small import ROOT, TINY, make_cells
 
 CONFIG = {
     "samples": "samples.tsv",
