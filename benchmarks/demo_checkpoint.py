@@ -47,7 +47,7 @@ def main() -> None:
     cards = {folder: model.checkpoint.card for folder, model in models.items()}
     scores = [_scores_of_seed(cells, models[f], cards[f]["seed"]) for f in options.checkpoints]
     chosen = min(options.checkpoints, key=lambda folder: cards[folder]["validation_loss"])
-    card = {**cards[chosen], **_summary(cells, scores), "seeds": _seeds(cards.values())}
+    card = {**cards[chosen], **_summary(cells, scores, list(cards.values()))}
     options.output.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "pytorch_model.bin"):
         shutil.copyfile(chosen / name, options.output / name)
@@ -59,10 +59,6 @@ def _cells(path: Path) -> ad.AnnData:
     adata = read_counts(path)
     names = choose_cells(adata.obs, number=CELLS, balance=LABEL, seed=SEED)
     return align(adata[names].copy())
-
-
-def _seeds(cards) -> list[dict]:
-    return [{name: card[name] for name in ("seed", "validation_loss")} for card in cards]
 
 
 def _scores_of_seed(cells: ad.AnnData, trained: AidoCell, seed: int) -> dict:
@@ -98,7 +94,7 @@ def _macro_f1(cells: ad.AnnData, X, method: str) -> float:
     return round(float(table.loc["macro_f1", "value"]), 4)
 
 
-def _summary(cells: ad.AnnData, scores: list[dict]) -> dict:
+def _summary(cells: ad.AnnData, scores: list[dict], cards: list[dict]) -> dict:
     medians = {
         kind: {name: median(seed[kind][name] for seed in scores) for name in POOLINGS}
         for kind in ("untrained", "trained")
@@ -108,7 +104,10 @@ def _summary(cells: ad.AnnData, scores: list[dict]) -> dict:
         "label": LABEL,
         "classifier": "standardise, logistic regression, 5-fold stratified cross-validation, macro-F1",
         **medians,  # of the seeds
-        "scores_of_seeds": scores,
+        "seeds": [
+            {"seed": card["seed"], "validation_loss": card["validation_loss"], **score}
+            for card, score in zip(cards, scores, strict=True)
+        ],
         "baselines": {
             name: _macro_f1(cells, cells.X, method) for name, method in BASELINES.items()
         },
