@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import reprlib
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import jsonschema
 
 from aidocell.errors import InputError
 
-__all__ = ["check_config", "check_value"]
+__all__ = ["check_config", "check_value", "refuse_contradictions"]
 
 
 def check_config(given: Mapping[str, Any], schema: str | Path) -> dict:
@@ -34,29 +36,64 @@ def check_config(given: Mapping[str, Any], schema: str | Path) -> dict:
     """
     rules = json.loads(Path(schema).read_text(encoding="utf-8"))
     config = copy.deepcopy(dict(given))
-    _drop_empty_sections(config, rules)
+    _mend_yaml(config, rules)
     for problem in _problems(config, rules):
         raise problem
-    _fill_defaults(config, rules)
-    _refuse_contradictions(config)
+    config = _completed(config, rules)
+    refuse_contradictions(config["qc"], where="qc")
+    _refuse_impossible_flash(config["embed"])
+    _refuse_crossed_limits(config["report"]["verdict"])
     return config
 
 
-def check_value(key: str, value: object, rules: Mapping[str, Any], *, where: str) -> None:
-    """Check one value, for instance a threshold from the sample sheet, against its schema."""
-    for error in jsonschema.Draft202012Validator(rules).iter_errors(value):
-        raise InputError("E_CONFIG", f"{where}: {key} is {value!r}", fix=f"give {_wanted(error)}")
+def check_value(key: str, value: object, rules: Mapping[str, Any], *, where: str) -> Any:
+    """Check one value, for instance a threshold from the sample sheet; 5.0 comes back as 5."""
+    for error in _Validator(rules).iter_errors(value):
+        raise InputError(
+            "E_CONFIG", f"{where}: {key} is {_shown(value)}", fix=f"give {_wanted(error)}"
+        )
+    return _whole(value, rules)
+
+
+def refuse_contradictions(qc: Mapping[str, Any], *, where: str) -> None:
+    """Raise ``E_CONFIG`` where a lower threshold is above the upper one; `where` names the set."""
+    for what in ("genes", "counts"):
+        low, high = qc[f"min_{what}"], qc[f"max_{what}"]
+        if low is not None and high is not None and low > high:
+            raise InputError(
+                "E_CONFIG",
+                f"{where}: min_{what} ({low}) is above max_{what} ({high})",
+                fix="swap or drop one",
+            )
+
+
+def _is_number(_: object, value: object) -> bool:
+    """Whether a value is a number to calculate with; NaN and infinity, which YAML has, are not."""
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max
+
+
+def _is_integer(_: object, value: object) -> bool:
+    return _is_number(_, value) and value == int(value)
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"number": _is_number, "integer": _is_integer}
+    ),
+)
 
 
 def _problems(config: dict, rules: Mapping[str, Any]) -> Iterator[InputError]:
-    validator = jsonschema.Draft202012Validator(rules)
-    for error in sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.path))):
+    for error in sorted(
+        _Validator(rules).iter_errors(config), key=lambda e: list(map(str, e.path))
+    ):
         key = ".".join(str(part) for part in error.path)
         if error.validator == "additionalProperties":
-            unknown = sorted(
-                str(name) for name in error.instance if name not in error.schema["properties"]
-            )[0]
-            yield _unknown_key(f"{key}.{unknown}".lstrip("."), unknown, error.schema["properties"])
+            known = error.schema["properties"]
+            unknown = sorted(str(name) for name in error.instance if name not in known)[0]
+            yield _unknown_key(f"{key}.{unknown}".lstrip("."), unknown, known)
         elif error.validator == "required":
             missing = next(name for name in error.validator_value if name not in error.instance)
             yield InputError(
@@ -66,7 +103,7 @@ def _problems(config: dict, rules: Mapping[str, Any]) -> Iterator[InputError]:
             )
         else:
             yield InputError(
-                "E_CONFIG", f"'{key}' is {error.instance!r}", fix=f"give {_wanted(error)}"
+                "E_CONFIG", f"'{key}' is {_shown(error.instance)}", fix=f"give {_wanted(error)}"
             )
 
 
@@ -76,6 +113,10 @@ def _unknown_key(path: str, key: str, known: Mapping[str, Any]) -> InputError:
     return InputError("E_CONFIG", f"unknown key '{path}'", fix=fix)
 
 
+def _shown(value: object) -> str:
+    return reprlib.repr(value)
+
+
 def _wanted(error: jsonschema.ValidationError) -> str:
     """Say in words what the schema asks for."""
     value = error.validator_value
@@ -83,9 +124,8 @@ def _wanted(error: jsonschema.ValidationError) -> str:
         case "enum":
             return "one of " + ", ".join(str(item) for item in value)
         case "type":
-            names = value if isinstance(value, list) else [value]
             return " or ".join(
-                {"null": "nothing", "integer": "a whole number"}.get(n, f"a {n}") for n in names
+                _in_words(n) for n in (value if isinstance(value, list) else [value])
             )
         case "minimum" | "exclusiveMinimum":
             return f"{'at least' if error.validator == 'minimum' else 'more than'} {value}"
@@ -93,37 +133,74 @@ def _wanted(error: jsonschema.ValidationError) -> str:
             return f"at most {value}"
         case "anyOf":
             return "'auto' or a whole number from 1"
+        case "minLength" | "minItems":
+            return "at least one" if error.validator == "minItems" else "a text that is not empty"
+        case "uniqueItems":
+            return "each only once"
     return f"a value that fits: {error.message}"
 
 
-def _drop_empty_sections(config: dict, rules: Mapping[str, Any]) -> None:
-    """Read a section whose keys are all commented out (YAML's null) as one without keys."""
+def _in_words(kind: str) -> str:
+    words = {
+        "null": "nothing",
+        "integer": "a whole number",
+        "string": "a text",
+        "boolean": "true or false",
+        "array": "a list",
+        "object": "a section of keys",
+    }
+    return words.get(kind, f"a {kind}")
+
+
+def _mend_yaml(config: dict, rules: Mapping[str, Any]) -> None:
+    """Read what YAML makes of an innocent file as it was meant.
+
+    A section whose keys are all commented out is null, and an unquoted ``off`` is false.
+    """
     for name, rule in rules["properties"].items():
-        if rule.get("type") == "object" and config.get(name, {}) is None:
-            del config[name]
-
-
-def _fill_defaults(config: dict, rules: Mapping[str, Any]) -> None:
-    for name, rule in rules.get("properties", {}).items():
-        if "default" in rule:
-            config.setdefault(name, copy.deepcopy(rule["default"]))
         if rule.get("type") == "object":
-            _fill_defaults(config[name], rule)
+            if config.get(name, {}) is None:
+                del config[name]
+            elif isinstance(config.get(name), dict):
+                _mend_yaml(config[name], rule)
+        elif "off" in rule.get("enum", ()) and config.get(name) is False:
+            config[name] = "off"
 
 
-def _refuse_contradictions(config: dict) -> None:
-    qc = config["qc"]
-    for what in ("genes", "counts"):
-        low, high = qc[f"min_{what}"], qc[f"max_{what}"]
-        if low is not None and high is not None and low > high:
-            raise InputError(
-                "E_CONFIG",
-                f"qc.min_{what} ({low}) is above qc.max_{what} ({high})",
-                fix="swap or drop one",
-            )
-    if config["embed"]["attention"] == "flash" and config["embed"]["precision"] == "float32":
+def _completed(given: Mapping[str, Any], rules: Mapping[str, Any]) -> dict:
+    """All keys, in the order of the schema, so that their order in the file reruns nothing."""
+    return {
+        name: _completed(given.get(name, {}), rule)
+        if rule.get("type") == "object"
+        else _whole(given.get(name, rule.get("default")), rule)
+        for name, rule in rules["properties"].items()
+    }
+
+
+def _whole(value: Any, rules: Mapping[str, Any]) -> Any:
+    """Make a whole number of one written like 5.0, where the schema asks for one."""
+    kinds = [part.get("type", ()) for part in (rules, *rules.get("anyOf", ()))]
+    return int(value) if isinstance(value, float) and any("integer" in k for k in kinds) else value
+
+
+def _refuse_impossible_flash(embed: Mapping[str, Any]) -> None:
+    if embed["attention"] == "flash" and embed["precision"] == "float32":
         raise InputError(
             "E_CONFIG",
             "embed.attention is flash, which has no float32",
             fix="set embed.precision to bfloat16, or embed.attention to sdpa",
         )
+
+
+def _refuse_crossed_limits(verdict: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Refuse a limit that fails a sample before it warns of it."""
+    for name, limit in verdict.items():
+        warn, fail = limit["warn"], limit["fail"]
+        if warn is None or fail is None:
+            continue
+        if fail > warn if name.startswith("min_") else fail < warn:
+            raise InputError(
+                "E_CONFIG",
+                f"report.verdict.{name} fails at {fail} before it warns at {warn}",
+                fix="swap them, or set one to null",
+            )
