@@ -13,20 +13,23 @@ from scipy import sparse
 from aidocell.counts.damage import damaged, reading
 from aidocell.counts.formats import open_text
 from aidocell.counts.matrix import SparseByCell, ragged
-from aidocell.counts.spill import BLOCK, spill
+from aidocell.counts.spill import BLOCK, Arrays, on_disk, spill
 from aidocell.errors import InputError
 
 __all__ = ["MarketMatrix"]
 
 _KINDS = {"integer": np.dtype(np.int64), "real": np.dtype(np.float64)}
+# gzip shrinks to a thousandth at best, and an entry takes six characters
+_MOST_ENTRIES_A_BYTE = 200
 _OTHERS = {"pattern": np.dtype(bool), "complex": np.dtype(complex)}
 
 
 class MarketMatrix:
     """``matrix.mtx``, genes × cells as 10x writes it.
 
-    Entries may come in any order. The text is parsed twice, by blocks, the first time when the
-    matrix is checked; the rows then lie in temporary files.
+    The text is parsed once, by blocks, into temporary files. Entries in the usual order, cell
+    after cell, are rows of cells as they lie there; entries in any other order are sorted from
+    there on the disk.
 
     Parameters
     ----------
@@ -54,9 +57,25 @@ class MarketMatrix:
 
     def _turned(self) -> SparseByCell:
         if self._by_cell is None:
-            arrays = spill(self._blocks, self.shape[0], self.dtype)
+            arrays = self._rows(*self._parse())
             self._by_cell = SparseByCell(*arrays, self.shape[1], path=self.file, where=self.where)
         return self._by_cell
+
+    def _rows(self, genes: np.ndarray, cells: np.ndarray, values: np.ndarray) -> Arrays:
+        """Data, indices and indptr of the rows, from all entries."""
+        lengths = np.zeros(self.shape[0], dtype=np.int64)
+        before, ordered = 0, True
+        for part in _parts(len(cells)):
+            lengths += np.bincount(cells[part], minlength=len(lengths))
+            steps = np.diff(cells[part], prepend=before)
+            before, ordered = cells[part][-1], ordered and bool(np.all(steps >= 0))
+        if ordered:
+            return values, genes, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        return spill(
+            lambda: ((genes[part], cells[part], values[part]) for part in _parts(len(cells))),
+            self.shape[0],
+            self.dtype,
+        )
 
     def _misfit(self, n_cells: int, n_genes: int) -> InputError:
         rows, columns = self.shape[::-1]
@@ -68,23 +87,31 @@ class MarketMatrix:
         fix = "put the three files of one export together, genes in rows"
         return InputError("E_MATRIX_SHAPE", what, fix=fix)
 
-    def _blocks(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """Gene, cell and value of the entries; damage wins over indices out of range."""
+    def _parse(self) -> Arrays:
+        """Gene, cell and value of all entries; damage wins over numbers out of range."""
+        self._require_room_for_entries()
+        genes, cells = (on_disk(self.entries, np.dtype(np.int32)) for _ in range(2))
+        values = on_disk(self.entries, self.dtype)
         seen, outside = 0, False
         for table in self._tables():
-            genes, cells = (table[name].to_numpy() - 1 for name in ("gene", "cell"))
+            part = slice(seen, seen + len(table))
             seen += len(table)
-            outside = outside or bool(
-                np.any(
-                    (genes < 0) | (genes >= self.shape[1]) | (cells < 0) | (cells >= self.shape[0])
-                )
-            )
-            if not outside:
-                yield genes, cells, table["value"].to_numpy()
+            if seen > self.entries:
+                break
+            gene, cell = (table[name].to_numpy() - 1 for name in ("gene", "cell"))
+            outside = outside or _outside(cell, self.shape[0]) or _outside(gene, self.shape[1])
+            genes[part], cells[part], values[part] = gene, cell, table["value"]
         if seen != self.entries:
-            raise damaged(self.file, f"it holds {seen:,} of {self.entries:,} entries")
+            more = " or more" if seen > self.entries else ""
+            raise damaged(self.file, f"it holds {seen:,}{more} of {self.entries:,} entries")
         if outside:
             raise ragged(self.where, "a row or column number is out of range")
+        return genes, cells, values
+
+    def _require_room_for_entries(self) -> None:
+        """A header that is damaged must not fill the disk."""
+        if self.entries > self.file.stat().st_size * _MOST_ENTRIES_A_BYTE:
+            raise damaged(self.file, f"it is too short for its {self.entries:,} entries")
 
     def _tables(self) -> Iterator[pd.DataFrame]:
         with reading(self.file, "its entries"), open_text(self.file) as handle:
@@ -100,6 +127,15 @@ class MarketMatrix:
             )
 
 
+def _outside(numbers: np.ndarray, size: int) -> bool:
+    return bool(np.any((numbers < 0) | (numbers >= size)))
+
+
+def _parts(length: int) -> Iterator[slice]:
+    for begin in range(0, length, BLOCK):
+        yield slice(begin, min(begin + BLOCK, length))
+
+
 def _header(handle: IO[str], file: Path) -> tuple[np.dtype, tuple[int, int], int]:
     """Type, shape and number of entries; the handle is left at the first entry."""
     words = handle.readline().lower().split()
@@ -113,6 +149,8 @@ def _header(handle: IO[str], file: Path) -> tuple[np.dtype, tuple[int, int], int
     while line.startswith("%") or (line and not line.strip()):
         line = handle.readline()
     rows, columns, entries = (int(number) for number in line.split())
+    if min(rows, columns, entries) < 0:
+        raise damaged(file, f"its size is given as {line.strip()}")
     dtype = {**_KINDS, **_OTHERS}.get(words[3])
     if dtype is None:
         raise damaged(file, f"its values are of the unknown kind '{words[3]}'")

@@ -16,16 +16,14 @@ import numpy as np
 
 from aidocell.errors import MachineError
 
-__all__ = ["BLOCK", "spill"]
+__all__ = ["BLOCK", "Arrays", "on_disk", "spill"]
 
-BLOCK = 4 << 20  # entries in memory at a time
+BLOCK = 2 << 20  # entries in memory at a time
 
-Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # gene, cell, value
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def spill(
-    blocks: Callable[[], Iterable[Entries]], n_cells: int, dtype: np.dtype
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spill(blocks: Callable[[], Iterable[Arrays]], n_cells: int, dtype: np.dtype) -> Arrays:
     """Arrays of a CSR matrix: data, indices (on the disk) and indptr (in memory).
 
     Parameters
