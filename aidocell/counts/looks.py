@@ -38,7 +38,7 @@ def looks_like(matrix: sparse.csr_matrix) -> str:
         return SCALED
     if np.mean(values == np.rint(values)) > _MANY_WHOLE:
         return ESTIMATED
-    if _one_factor(cells):
+    if _one_factor(cells) or _one_factor([cell**2 for cell in cells]):  # or their square roots
         return SCALED
     if values.max() < _LOG2_LARGEST:
         undone = [[undo(cell) for cell in cells] for undo in _BASES]

@@ -119,6 +119,10 @@ def test_normalised_values_are_told_from_counts(total, chosen, dtype):
         assert looks_like(sparse.csr_matrix(logged)) == LOG
 
 
+def test_square_roots_of_normalised_values_are_no_estimated_counts():
+    assert looks_like(sparse.csr_matrix(np.sqrt(normalised(library())))) == SCALED
+
+
 def test_the_logarithm_of_plain_counts_is_a_logarithm():
     assert looks_like(sparse.csr_matrix(np.log1p(library()))) == LOG
 
