@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import csv
+import difflib
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+import logging
+import os
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pandas as pd
 
-from aidocell.config import check_value
+from aidocell.config import check_value, refuse_contradictions
 from aidocell.counts.options import InputOptions
-from aidocell.errors import InputError
+from aidocell.errors import InputError, printable
 
 __all__ = ["Sample", "cell_table", "locate", "read_sheet", "stamp"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+log = logging.getLogger(__name__)
+
 _OPTIONS = ("layer", "gene_ids", "cells", "round")
-_YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_YES = ("true", "yes", "1")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,9 @@ def read_sheet(
 ) -> dict[str, Sample]:
     """Read the sample sheet, a TSV with a header.
 
+    Empty lines and lines that begin with ``#`` are passed over; a field may stand in double
+    quotes, as spreadsheets write them.
+
     Parameters
     ----------
     path
@@ -80,7 +88,8 @@ def read_sheet(
     config
         A checked configuration: what an empty field means.
     schema
-        ``config.schema.json``, for thresholds that the sheet sets for one sample.
+        ``config.schema.json``, for thresholds that the sheet sets for one sample; beside it is
+        ``samples.schema.json`` with the rules for the sheet's own columns.
     root
         Where relative paths are looked for if not in the working directory.
 
@@ -94,97 +103,144 @@ def read_sheet(
     InputError
         ``E_SHEET``, ``E_SAMPLE_NAME`` or ``E_CONFIG``, naming the line.
     """
-    rules = json.loads(Path(schema).read_text(encoding="utf-8"))["properties"]["qc"]["properties"]
+    thresholds = _rules(schema)["properties"]["qc"]["properties"]
+    sheet = _rules(Path(schema).with_name("samples.schema.json"))
+    rows = _rows(Path(path), sheet["required"])
+    if rows:
+        _warn_of_near_names(rows[0][1], {*sheet["properties"], *thresholds}, Path(path))
     samples: dict[str, Sample] = {}
-    for line, row in _rows(Path(path)):
+    for line, row in rows:
         where = f"{path}, line {line}"
-        sample = _sample(row, config, rules, root, where)
-        if sample.name in samples:
+        _check_row(row, sheet, where)
+        if row["sample"] in samples:
             raise InputError(
                 "E_SHEET",
-                f"{where}: sample '{sample.name}' is there twice",
+                f"{where}: sample '{row['sample']}' is there twice",
                 fix="give each its own name",
             )
-        samples[sample.name] = sample
+        samples[row["sample"]] = _sample(row, config, thresholds, root, where)
     if not samples:
         raise InputError("E_SHEET", f"{path} lists no sample", fix="add one line per sample")
     return samples
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+def _rules(schema: str | Path) -> dict:
+    return json.loads(Path(schema).read_text(encoding="utf-8"))
+
+
+def _rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Line number and fields by column, of every line with something in it."""
+    lines = [
+        (number, [_unquoted(field) for field in line.split("\t")])
+        for number, line in enumerate(_text(path).split("\n"), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    header = lines[0][1] if lines else []
+    _check_header(header, path, required)
+    for number, fields in lines[1:]:
+        if len(fields) != len(header):
+            raise InputError(
+                "E_SHEET",
+                f"{path}, line {number} has {len(fields)} fields, the header has {len(header)}",
+                fix="add or drop tabs",
+            )
+    rows = [(number, dict(zip(header, fields, strict=True))) for number, fields in lines[1:]]
+    return [(number, row) for number, row in rows if any(row.values())]
+
+
+def _warn_of_near_names(columns: Iterable[str], known: Iterable[str], path: Path) -> None:
+    """A misspelt threshold would be copied to the cells and change nothing else."""
+    for column in columns:
+        near = difflib.get_close_matches(column, known, n=1, cutoff=0.85)
+        if near and column not in known:
+            log.warning(
+                "%s: column '%s' is copied to the cells; was '%s' meant?", path, column, near[0]
+            )
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(
             "E_SHEET",
-            f"the sample sheet {path} cannot be read",
+            f"the sample sheet {path} cannot be read ({error.strerror})",
             fix="check 'samples' in the config",
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             "E_SHEET", f"{path} is not UTF-8 text", fix="save it as tab-separated UTF-8 text"
         ) from error
-    reader = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = reader.fieldnames or []
-    for column in ("sample", "path"):
+
+
+def _unquoted(field: str) -> str:
+    """A field without the spaces and quotes around it."""
+    field = field.strip()
+    quoted = len(field) > 1 and field[0] == field[-1] == '"'
+    return field[1:-1].replace('""', '"').strip() if quoted else field
+
+
+def _check_header(header: Sequence[str], path: Path, required: Sequence[str]) -> None:
+    for column in required:
         if column not in header:
             raise InputError(
                 "E_SHEET",
-                f"{path} has no column '{column}'",
+                f"{path} has no column '{column}' (columns: {', '.join(header) or 'none'})",
                 fix="add it; columns are separated by tabs",
             )
-    if len(set(header)) < len(header):
-        raise InputError("E_SHEET", f"{path} has a column twice", fix="keep one of them")
-    rows = []
-    for row in reader:
-        if None in row or None in row.values():
+    if "" in header:
+        raise InputError(
+            "E_SHEET", f"column {header.index('') + 1} of {path} has no name", fix="name or drop it"
+        )
+    for column in header:
+        if header.count(column) > 1:
+            raise InputError("E_SHEET", f"{path} has column '{column}' twice", fix="keep one")
+
+
+def _check_row(row: Mapping[str, str], rules: Mapping[str, Any], where: str) -> None:
+    """Check the sheet's own columns against their schema."""
+    for column in rules["required"]:
+        if not row[column]:
+            raise InputError("E_SHEET", f"{where}: '{column}' is empty", fix="fill it in")
+    for error in jsonschema.Draft202012Validator(rules).iter_errors(row):
+        (column,) = error.path
+        if column == "sample":
             raise InputError(
-                "E_SHEET",
-                f"{path}, line {reader.line_num} has not as many fields as the header",
-                fix="add or drop tabs",
+                "E_SAMPLE_NAME",
+                f"{where}: '{row['sample']}' cannot be a sample's name",
+                fix="use at most 64 letters, digits, '_' and '-', a letter or digit first",
             )
-        rows.append((reader.line_num, {key: value.strip() for key, value in row.items()}))
-    return [
-        (line, row) for line, row in rows if any(row.values()) and not row["sample"].startswith("#")
-    ]
+        raise InputError(
+            "E_SHEET", f"{where}: {column} is '{row[column]}'", fix="write true or false"
+        )
 
 
 def _sample(
-    row: dict[str, str], config: Mapping[str, Any], rules: Mapping[str, Any], root: Path, where: str
+    row: dict[str, str],
+    config: Mapping[str, Any],
+    thresholds: Mapping[str, Any],
+    root: Path,
+    where: str,
 ) -> Sample:
-    for column in ("sample", "path"):
-        if not row[column]:
-            raise InputError("E_SHEET", f"{where}: '{column}' is empty", fix="fill it in")
-    if not _NAME.fullmatch(row["sample"]):
-        raise InputError(
-            "E_SAMPLE_NAME",
-            f"{where}: '{row['sample']}' cannot be a sample's name",
-            fix="use at most 64 letters, digits, '_' and '-', a letter or digit first",
-        )
-    known = {"sample", "path", "metadata", *_OPTIONS, *rules}
+    given = {name: row[name] for name in thresholds if row.get(name)}
+    own = {name: _threshold(name, text, thresholds, where) for name, text in given.items()}
+    qc = {**config["qc"], **own}
+    refuse_contradictions(qc, where=where)
+    known = {"sample", "path", "metadata", *_OPTIONS, *thresholds}
     return Sample(
         name=row["sample"],
         path=locate(row["path"], root),
-        options=_options(row, config["input"], root, where),
-        qc={
-            **config["qc"],
-            **{key: _threshold(key, row[key], rules, where) for key in rules if row.get(key)},
-        },
+        options=_options(row, config["input"], root),
+        qc=qc,
         metadata=locate(row["metadata"], root) if row.get("metadata") else None,
         columns={key: value for key, value in row.items() if key not in known},
     )
 
 
-def _options(
-    row: dict[str, str], defaults: Mapping[str, Any], root: Path, where: str
-) -> InputOptions:
+def _options(row: dict[str, str], defaults: Mapping[str, Any], root: Path) -> InputOptions:
     given: dict[str, Any] = {key: row.get(key) or defaults[key] for key in _OPTIONS}
     if row.get("round"):
-        if row["round"].lower() not in _YES_NO:
-            raise InputError(
-                "E_SHEET", f"{where}: round is '{row['round']}'", fix="write true or false"
-            )
-        given["round"] = _YES_NO[row["round"].lower()]
+        given["round"] = row["round"].lower() in _YES
     if given["cells"]:
         given["cells"] = Path(locate(given["cells"], root))
     return InputOptions(**given)
@@ -193,17 +249,15 @@ def _options(
 def _threshold(key: str, text: str, rules: Mapping[str, Any], where: str) -> Any:
     value: Any = text
     if "enum" not in rules[key]:
-        try:
+        # what is no JSON is refused below, with what is wanted
+        with suppress(ValueError, RecursionError):
             value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text  # refused below, with what is wanted
-    check_value(key, value, rules[key], where=where)
-    return value
+    return check_value(key, value, rules[key], where=where)
 
 
 def locate(path: str, root: Path) -> str:
     """`path` as given where the working directory has it, else below `root` if it is there."""
-    return str(root / path) if not Path(path).exists() and (root / path).exists() else path
+    return str(root / path) if not _there(path) and _there(root / path) else path
 
 
 def stamp(path: str | None) -> str:
@@ -211,13 +265,22 @@ def stamp(path: str | None) -> str:
 
     As a parameter of a rule it makes a replaced input noticed, also one with an older time.
     """
-    if path is None or not Path(path).exists():
+    if path is None or not _there(path):
         return "absent"
-    parts = [Path(path), *sorted(p for p in Path(path).rglob("*") if p.is_file())]
+    top = Path(path)
+    parts = [top, *sorted(p for p in top.rglob("*") if p.is_file())]
     text = ";".join(
-        f"{part.name}:{part.stat().st_size}:{part.stat().st_mtime_ns}" for part in parts
+        f"{part.relative_to(top)}:{part.stat().st_size}:{part.stat().st_mtime_ns}" for part in parts
     )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def _there(path: str | Path) -> bool:
+    """Whether `path` exists; what cannot be a path, or not be looked at, is for `check` to name."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
 
 
 def cell_table(
@@ -260,15 +323,15 @@ def _metadata(path: str, cells: Sequence[str]) -> pd.DataFrame:
 
 
 def _read_table(path: str) -> pd.DataFrame:
+    if not Path(path).is_file():
+        raise InputError("E_SHEET", f"metadata {path} is no file", fix="check the path")
     try:
-        if path.endswith(".parquet"):
-            table = pd.read_parquet(path)
-        else:
-            separator = "," if ".csv" in path else "\t"
-            table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
+        table = _parsed(path)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InputError(
-            "E_SHEET", f"metadata {path} cannot be read", fix="give a TSV, CSV or Parquet of cells"
+            "E_SHEET",
+            f"metadata {path} cannot be read ({printable(error).split(';')[0]})",
+            fix="give a TSV, CSV or Parquet of cells",
         ) from error
     if table.empty:
         raise InputError("E_SHEET", f"metadata {path} is empty", fix="give one line a cell")
@@ -276,3 +339,10 @@ def _read_table(path: str) -> pd.DataFrame:
         table = table.set_index(table.columns[0])
     table.index = table.index.astype(str)
     return table
+
+
+def _parsed(path: str) -> pd.DataFrame:
+    if path.endswith(".parquet"):
+        return pd.read_parquet(path)
+    separator = "," if path.removesuffix(".gz").endswith(".csv") else "\t"
+    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
