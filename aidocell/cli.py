@@ -101,7 +101,7 @@ def check(
     """Say what would be accepted, and what is wrong; nothing is written."""
     from aidocell.counts.remarks import describe
     from aidocell.genes import vocabulary_of
-    from aidocell.stages import audit_or_refusal
+    from aidocell.stages.check import audit_or_refusal
 
     genes = vocabulary_of(model) if model else None
     audits, failure = [], None

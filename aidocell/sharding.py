@@ -1,13 +1,10 @@
-"""Embedding in shards: the plan, one shard, and the gathering of all.
+"""Embedding in shards: one range of rows at a time, and the gathering of all.
 
-Cells are independent, so a sample is cut into ranges of rows. The plan's key is a hash of all
-that can change a result; its first 12 hex digits are in every shard's path, so a shard made from
-other counts, another checkpoint or other options simply lies elsewhere.
+Cells are independent, so a sample is cut into ranges of rows as :mod:`aidocell.planning` says.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,49 +18,18 @@ import pandas as pd
 
 from aidocell.embedding import Runtime, embed_rows, resolve_runtime
 from aidocell.errors import InputError, printable
-from aidocell.files import write_json
-from aidocell.model import AidoCell, CheckpointInfo, load_model
+from aidocell.model import AidoCell, load_model
+from aidocell.planning import first_row, read_plan
 from aidocell.progress import progress
-from aidocell.provenance import REVISION, VERSION, require_same, run_key
+from aidocell.provenance import REVISION, VERSION, require_same
 from aidocell.store import EMBEDDING, StoreReader, read_store, write_store
 
-__all__ = ["embed_shard", "gather", "plan_rows", "plan_shards", "run_shard"]
+__all__ = ["embed_shard", "gather", "run_shard"]
 
 log = logging.getLogger(__name__)
 
-_CELLS_PER_SHARD = 2000
 _SECONDS_PER_BLOCK = 30  # about what a killed `embed` loses
 _ASSUMED_FLOPS = {"cpu": 5e10, "cuda": 1e14}  # per second, only to size those blocks
-
-
-def plan_shards(
-    counts: str | Path,
-    output: str | Path,
-    *,
-    checkpoint: CheckpointInfo,
-    pooling: str,
-    precision: str,
-    attention: str,
-    shard_cells: int | str = "auto",
-) -> dict:
-    """Write the plan of a sample, ``shards.json``: row ranges and run key, no times.
-
-    A plan that is there is kept as long as its key holds, also where `shard_cells` changed since:
-    its finished shards stay good.
-
-    Parameters
-    ----------
-    counts
-        The sample's ``counts.zarr.zip``.
-    checkpoint
-        What the model is; its weights are not needed here.
-    shard_cells
-        Cells in a shard; ``auto`` is 2,000.
-    """
-    options = {"pooling": pooling, "precision": precision, "attention": attention}
-    size = _CELLS_PER_SHARD if shard_cells == "auto" else int(shard_cells)
-    with StoreReader(counts) as store:
-        return plan_rows(store, Path(output), checkpoint, options, size)
 
 
 def embed_shard(
@@ -94,7 +60,7 @@ def embed_shard(
     InputError
         ``E_STORE_MISMATCH``: counts or checkpoint are not those of the plan.
     """
-    planned = _read_plan(plan)
+    planned = read_plan(plan)
     options = planned["options"]
     runtime = resolve_runtime(
         device=device, precision=options["precision"], attention=options["attention"]
@@ -129,10 +95,10 @@ def gather(
         ``E_STORE_MISMATCH``: a shard of another plan, or one too few; ``E_STORE_DAMAGED``: a torn
         one.
     """
-    planned = _read_plan(plan)
+    planned = read_plan(plan)
     with _planned_counts(counts, planned) as store:
         obs = store.obs
-    parts = [_read_shard(path, planned) for path in sorted(shards, key=_first_row)]
+    parts = [_read_shard(path, planned) for path in sorted(shards, key=first_row)]
     names = [name for part in parts for name in part.obs_names]
     provenance = dict(parts[0].uns["aidocell"])
     left_out = [name for part in parts for name in part.uns["aidocell"].get("left_out", [])]
@@ -143,38 +109,6 @@ def gather(
     vectors = np.concatenate([part.obsm[EMBEDDING] for part in parts])
     gathered = ad.AnnData(obs=obs.loc[names], obsm={EMBEDDING: vectors})
     write_store(gathered, output, provenance=provenance, overwrite=overwrite)
-
-
-def plan_rows(
-    store: StoreReader, output: Path, checkpoint: CheckpointInfo, options: dict[str, str], size: int
-) -> dict:
-    """Plan the rows of opened counts in shards of `size` cells, or keep the plan in `output`."""
-    require_same(
-        "gene list",
-        checkpoint.genes_sha256,
-        store.provenance["genes_sha256"],
-        where=str(store.path),
-    )
-    made_from = {
-        "model": {
-            "id": checkpoint.id,
-            "sha256": checkpoint.sha256,
-            "revision": checkpoint.revision or "",
-            "demonstration": checkpoint.demonstration,
-        },
-        "genes_sha256": checkpoint.genes_sha256,
-        "counts_digest": store.provenance["counts_digest"],
-        "options": options,
-    }
-    # the name of a checkpoint changes no result; its tensors do
-    key = run_key(revision=REVISION["embed"], **{**made_from, "model": checkpoint.sha256})
-    if output.exists() and (kept := _read_plan(output))["run_key"] == key:
-        return kept
-    cells = store.shape[0]
-    shards = [[start, min(start + size, cells)] for start in range(0, cells, size)]
-    plan = {"run_key": key, "key": key[:12], **made_from, "cells": cells, "shards": shards}
-    write_json(output, plan)
-    return plan
 
 
 def run_shard(
@@ -246,11 +180,3 @@ def _planned_counts(counts: str | Path, plan: dict) -> Iterator[StoreReader]:
         found = store.provenance.get("counts_digest")
         require_same("counts digest", plan["counts_digest"], found, where=str(counts))
         yield store
-
-
-def _read_plan(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def _first_row(path: str | Path) -> int:
-    return int(Path(path).name.split("-")[0])

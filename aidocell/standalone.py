@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from aidocell.files import refuse_existing, remove
 from aidocell.genes import vocabulary_of
 from aidocell.lock import hold
 from aidocell.model import AidoCell, ModelConfig, load_model
+from aidocell.planning import plan_rows
 from aidocell.progress import progress
-from aidocell.sharding import gather, plan_rows, run_shard
+from aidocell.sharding import gather, run_shard
 from aidocell.store import SUFFIX, StoreReader
 
 __all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
@@ -188,7 +189,7 @@ def _embed_blocks(
     """Embed what is not there yet, in blocks small enough that a kill costs little."""
     shards = []
     with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
-        plan = plan_rows(store, work / "shards.json", network.checkpoint, options, size)
+        plan = plan_rows(store, work / "shards.json", asdict(network.checkpoint), options, size)
         for start, stop in plan["shards"]:
             shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
             if shards[-1].exists():

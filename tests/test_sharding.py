@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import anndata as ad
@@ -17,7 +18,8 @@ from aidocell.counts.align import align_file
 from aidocell.errors import InputError, MachineError
 from aidocell.lock import hold
 from aidocell.model import checkpoint_info, load_model
-from aidocell.sharding import embed_shard, gather, plan_shards, run_shard
+from aidocell.planning import plan_shards
+from aidocell.sharding import embed_shard, gather, run_shard
 from aidocell.standalone import embed_file, embedded
 from aidocell.store import StoreReader, read_store
 
@@ -35,7 +37,7 @@ def run_shards(counts, checkpoint, folder, *, size, order=1):
     plan = plan_shards(
         counts,
         folder / "shards.json",
-        checkpoint=checkpoint_info(checkpoint),
+        checkpoint=asdict(checkpoint_info(checkpoint)),
         shard_cells=size,
         **OPTIONS,
     )
@@ -90,7 +92,7 @@ def test_provenance_says_what_was_asked_for_and_what_it_became(
 
 
 def test_a_plan_is_kept_until_its_key_changes(tmp_path, counts, tiny_checkpoint):
-    info = checkpoint_info(tiny_checkpoint)
+    info = asdict(checkpoint_info(tiny_checkpoint))
     first = plan_shards(counts, tmp_path / "p.json", checkpoint=info, shard_cells=10, **OPTIONS)
     kept = plan_shards(counts, tmp_path / "p.json", checkpoint=info, shard_cells=5, **OPTIONS)
     assert kept == first
@@ -104,7 +106,7 @@ def test_a_plan_is_kept_until_its_key_changes(tmp_path, counts, tiny_checkpoint)
 def test_a_shard_of_another_plan_is_never_gathered(tmp_path, counts, tiny_checkpoint):
     (tmp_path / "old").mkdir()
     run_shards(counts, tiny_checkpoint, tmp_path / "old", size=40)
-    info = checkpoint_info(tiny_checkpoint)
+    info = asdict(checkpoint_info(tiny_checkpoint))
     plan_shards(counts, tmp_path / "p.json", checkpoint=info, **{**OPTIONS, "pooling": "max"})
     with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*run key"):
         gather(
@@ -121,7 +123,7 @@ def test_a_missing_shard_is_noticed(tmp_path, counts, tiny_checkpoint):
 
 
 def test_counts_that_changed_after_the_plan_are_refused(tmp_path, counts, tiny_checkpoint):
-    info = checkpoint_info(tiny_checkpoint)
+    info = asdict(checkpoint_info(tiny_checkpoint))
     plan_shards(counts, tmp_path / "p.json", checkpoint=info, **OPTIONS)
     make_cells(40, seed=1).write_h5ad(tmp_path / "other.h5ad")
     genes = load_model(tiny_checkpoint).genes

@@ -38,7 +38,7 @@ def raw_input(wildcards):
 
 
 def samples_admitted(wildcards):
-    from aidocell.stages import admitted_samples
+    from aidocell.stages.admit import admitted_samples
 
     return admitted_samples(checkpoints.admit.get().output.table)
 
@@ -49,6 +49,6 @@ def per_sample(pattern):
 
 
 def shards_of(wildcards):
-    from aidocell.stages import shard_paths
+    from aidocell.stages.shards import shard_paths
 
     return shard_paths(checkpoints.plan.get(sample=wildcards.sample).output.plan)

@@ -3,7 +3,7 @@
 from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from aidocell.stages import admit
+    from aidocell.stages.admit import admit
 
     admit(
         dict(zip(snakemake.params.samples, snakemake.input.audits, strict=True)),

@@ -4,7 +4,7 @@ from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
     from aidocell.counts import InputOptions
-    from aidocell.stages import align_sample
+    from aidocell.stages.align import align_sample
 
     align_sample(
         snakemake.params.path,

@@ -5,7 +5,7 @@ from aidocell.joblog import job_log
 with job_log(snakemake.log[0]):
     from pathlib import Path
 
-    from aidocell.stages import annotate_study
+    from aidocell.stages.annotate import annotate_study
 
     annotate_study(
         Path(snakemake.output.metrics).parent,

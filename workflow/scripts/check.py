@@ -4,7 +4,7 @@ from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
     from aidocell.counts import InputOptions
-    from aidocell.stages import check_sample
+    from aidocell.stages.check import check_sample
 
     check_sample(
         snakemake.params.path,

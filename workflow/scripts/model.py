@@ -3,7 +3,7 @@
 from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from aidocell.stages import describe_model
+    from aidocell.stages.model import describe_model
 
     describe_model(
         snakemake.params.model,

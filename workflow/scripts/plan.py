@@ -3,7 +3,7 @@
 from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from aidocell.stages import plan_sample
+    from aidocell.stages.plan import plan_sample
 
     plan_sample(
         snakemake.input.counts,

@@ -4,7 +4,7 @@ from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
     from aidocell.counts import InputOptions
-    from aidocell.stages import qc_sample
+    from aidocell.stages.qc import qc_sample
 
     qc_sample(
         snakemake.params.path,

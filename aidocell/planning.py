@@ -1,0 +1,96 @@
+"""The plan of a sample's shards: row ranges and the key of all that can change a result.
+
+The key's first 12 hex digits are in every shard's path, so a shard made from other counts, another
+checkpoint or other options simply lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aidocell.files import write_json
+from aidocell.provenance import REVISION, require_same, run_key
+from aidocell.store import StoreReader
+
+__all__ = ["first_row", "plan_rows", "plan_shards", "read_plan"]
+
+_CELLS_PER_SHARD = 2000
+
+
+def plan_shards(
+    counts: str | Path,
+    output: str | Path,
+    *,
+    checkpoint: Mapping[str, Any],
+    pooling: str,
+    precision: str,
+    attention: str,
+    shard_cells: int | str = "auto",
+) -> dict:
+    """Write the plan of a sample, ``shards.json``: row ranges and run key, no times.
+
+    A plan that is there is kept as long as its key holds, also where `shard_cells` changed since:
+    its finished shards stay good.
+
+    Parameters
+    ----------
+    counts
+        The sample's ``counts.zarr.zip``.
+    checkpoint
+        The record of the model, as in ``model.json``; its weights are not needed here.
+    shard_cells
+        Cells in a shard; ``auto`` is 2,000.
+    """
+    options = {"pooling": pooling, "precision": precision, "attention": attention}
+    size = _CELLS_PER_SHARD if shard_cells == "auto" else int(shard_cells)
+    with StoreReader(counts) as store:
+        return plan_rows(store, Path(output), checkpoint, options, size)
+
+
+def plan_rows(
+    store: StoreReader,
+    output: Path,
+    checkpoint: Mapping[str, Any],
+    options: dict[str, str],
+    size: int,
+) -> dict:
+    """Plan the rows of opened counts in shards of `size` cells, or keep the plan in `output`."""
+    require_same(
+        "gene list",
+        checkpoint["genes_sha256"],
+        store.provenance["genes_sha256"],
+        where=str(store.path),
+    )
+    made_from = {
+        "model": {
+            "id": checkpoint["id"],
+            "sha256": checkpoint["sha256"],
+            "revision": checkpoint["revision"] or "",
+            "demonstration": checkpoint["demonstration"],
+        },
+        "genes_sha256": checkpoint["genes_sha256"],
+        "counts_digest": store.provenance["counts_digest"],
+        "options": options,
+    }
+    # the name of a checkpoint changes no result; its tensors do
+    key = run_key(revision=REVISION["embed"], **{**made_from, "model": checkpoint["sha256"]})
+    if output.exists() and (kept := read_plan(output))["run_key"] == key:
+        return kept
+    cells = store.shape[0]
+    shards = [[start, min(start + size, cells)] for start in range(0, cells, size)]
+    plan = {"run_key": key, "key": key[:12], **made_from, "cells": cells, "shards": shards}
+    write_json(output, plan)
+    return plan
+
+
+def read_plan(path: str | Path) -> dict:
+    """A plan as :func:`plan_shards` wrote it."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def first_row(path: str | Path) -> int:
+    """The first row of a shard, from its file's name."""
+    return int(Path(path).name.split("-")[0])

@@ -1,0 +1,20 @@
+"""Which checkpoint the study uses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from aidocell.files import write_json
+from aidocell.model import checkpoint_info
+
+__all__ = ["describe_model"]
+
+
+def describe_model(
+    model: str, output: str | Path, *, revision: str | None, accept_license: bool
+) -> None:
+    """Fetch the checkpoint if need be and write what it is, ``model.json``."""
+    write_json(
+        output, asdict(checkpoint_info(model, revision=revision, accept_license=accept_license))
+    )

@@ -1,0 +1,15 @@
+"""Where a plan's shards lie; imports nothing heavy, since the Snakefile asks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+__all__ = ["shard_paths"]
+
+
+def shard_paths(plan: str | Path) -> list[str]:
+    """Paths of a plan's shards, beside the plan."""
+    planned = json.loads(Path(plan).read_text())
+    folder = Path(plan).parent / "shards" / planned["key"]
+    return [f"{folder}/{start}-{stop}.zarr.zip" for start, stop in planned["shards"]]
