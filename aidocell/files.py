@@ -14,7 +14,27 @@ from pathlib import Path
 
 from aidocell.errors import InputError, MachineError
 
-__all__ = ["atomic", "fsync_folder", "refuse_existing", "remove", "sha256_file", "write_json"]
+__all__ = [
+    "atomic",
+    "fsync_folder",
+    "raise_if_full",
+    "refuse_existing",
+    "remove",
+    "sha256_file",
+    "write_json",
+]
+
+_MARKS = ("classifier.json", "summary.json")  # what every folder that a command writes holds
+_NAME_ADDED = 32  # letters that the names of temporary files beside an output have more
+_NOT_WRITABLE = (
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 
 @contextmanager
@@ -27,27 +47,50 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     Raises
     ------
+    InputError
+        ``E_USAGE``: nothing can be written there.
     MachineError
         ``E_DISK_FULL``: a write failed for lack of space.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         _rename(temporary, path)
         fsync_folder(path.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError(
-                "E_DISK_FULL",
-                f"no space left while writing {path}",
-                fix="free some space there, then run the same command again",
-            ) from error
+        _explain(error, path, temporary)
         raise
     finally:
         remove(temporary)
+
+
+def _explain(error: OSError, path: Path, temporary: Path) -> None:
+    """Raise in the user's terms what kept `path` from being written; return where it is a bug."""
+    raise_if_full(error, path)
+    named = str(error.filename)
+    if error.errno in _NOT_WRITABLE and (
+        named.startswith(str(temporary)) or Path(named) in path.parents
+    ):
+        raise _not_writable(path, str(error.strerror)) from error
+
+
+def raise_if_full(error: OSError, path: object) -> None:
+    """Raise ``E_DISK_FULL`` if a write to `path` failed for lack of space or of quota."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise MachineError(
+            "E_DISK_FULL",
+            f"no space left while writing {path}",
+            fix="free some space there, then run the same command again",
+        ) from error
+
+
+def _not_writable(path: str | Path, why: str) -> InputError:
+    return InputError(
+        "E_USAGE", f"{path} cannot be written ({why})", fix="choose an output that can be written"
+    )
 
 
 def _flush(path: Path) -> None:
@@ -78,6 +121,8 @@ def fsync_folder(folder: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file or folder that may not be there."""
+    if not os.path.lexists(path):  # also what can be no path at all
+        return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -85,11 +130,43 @@ def remove(path: Path) -> None:
 
 
 def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
-    """Raise ``E_OUTPUT_EXISTS`` if `path` is there and may not be replaced."""
-    if Path(path).exists() and not overwrite:
+    """Refuse an output before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        ``E_OUTPUT_EXISTS``: `path` is there and may not be replaced; ``E_USAGE``: it could not be
+        written.
+    """
+    path = Path(path)
+    if path.name in ("", ".."):
+        raise _not_writable(path, "it is a way to a folder, not a name")
+    try:
+        there = path.exists()
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        path.with_name(path.name + "x" * _NAME_ADDED).exists()
+    except OSError as error:
+        raise _not_writable(path, str(error.strerror)) from error
+    if there and not overwrite:
         raise InputError(
             "E_OUTPUT_EXISTS", f"{path} is already there", fix="give --overwrite to replace it"
         )
+    if there and _is_foreign(path):
+        raise InputError(
+            "E_OUTPUT_EXISTS",
+            f"{path} is a folder with content that aidocell did not write",
+            fix="choose another output; such a folder is never replaced",
+        )
+    if not folder.is_dir():
+        raise _not_writable(path, f"{folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _not_writable(path, f"no permission to write to {folder}")
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether `path` is a folder that no command wrote: replacing it could cost a user's home."""
+    own = any((path / mark).is_file() for mark in _MARKS)
+    return path.is_dir() and any(path.iterdir()) and not own
 
 
 def sha256_file(path: str | Path) -> str:
@@ -102,4 +179,5 @@ def write_json(path: str | Path, content: object) -> None:
     """Write `content` as readable JSON, atomically and with the same bytes each time."""
     with atomic(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # names of files need not be UTF-8; escaped like this they are valid JSON
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
 
 from aidocell.errors import MachineError
 
@@ -37,44 +37,75 @@ def hold(path: str | Path) -> Iterator[None]:
 
 
 def _acquire(path: Path) -> None:
-    mine = json.dumps(
-        {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
-    )
+    pid = os.getpid()
+    mine = json.dumps({"host": socket.gethostname(), "pid": pid, "born": _born(pid)})
     while True:
         # written aside and linked, so that a lock file always names its owner
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(mine)
+        draft = path.with_name(f"{path.name}.{pid}-{secrets.token_hex(4)}")
         try:
+            draft.write_text(mine)
             os.link(draft, path)
         except FileExistsError:
             _clear_if_dead(path)
         else:
             return
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
 
 
 def _clear_if_dead(path: Path) -> None:
+    """Delete the lock of a dead process of this host; one taker at a time looks at it.
+
+    Without that, the second of two takers would delete the lock that the first one just made.
+    """
     try:
-        owner = json.loads(path.read_text())
+        with path.open("r+b") as lock:  # NFS locks only what is open for writing
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return  # somebody else cleared it
+            _require_dead(lock.read(), path)
+            path.unlink()
     except FileNotFoundError:
         return  # released in the meantime
-    here = owner["host"] == socket.gethostname()
-    if here and _born(owner["pid"]) != owner["born"]:
-        path.unlink(missing_ok=True)
-        return
-    raise MachineError(
+    except OSError as error:
+        raise _unclear(path, f"cannot be read ({error.strerror})") from error
+
+
+def _require_dead(content: bytes, path: Path) -> None:
+    try:
+        owner = json.loads(content)
+        host, pid, born = owner["host"], int(owner["pid"]), owner["born"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unclear(path, "does not say which process holds it") from error
+    if host != socket.gethostname():
+        raise MachineError(
+            "E_LOCKED",
+            f"process {pid} on {host} holds {path}",
+            fix=f"make sure that it has ended there, then delete {path}",
+        )
+    if _born(pid) == born:
+        raise MachineError("E_LOCKED", f"process {pid} holds {path}", fix="wait for it to end")
+
+
+def _unclear(path: Path, why: str) -> MachineError:
+    return MachineError(
         "E_LOCKED",
-        f"process {owner['pid']} on {owner['host']} holds {path}",
-        fix="wait for it to end"
-        if here
-        else f"make sure that it has ended there, then delete {path}",
+        f"the lock {path} {why}",
+        fix="make sure that no run is at work on this output, then delete that file",
     )
 
 
-def _born(pid: int) -> float | None:
-    """Start time of a process, which tells it from a later one with the same number."""
+def _born(pid: int) -> str | None:
+    """When a living process began, which tells it from a later one with the same number.
+
+    In ticks since the boot that is named with it, since the clock may be set meanwhile; None for
+    one that is dead, or dead and not yet waited for.
+    """
     try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    fields = status.rpartition(")")[2].split()  # from the third on: the second is a name
+    if fields[0] in "ZX":
+        return None
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"

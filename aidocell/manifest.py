@@ -36,12 +36,12 @@ def write_manifest(outputs: Mapping[str, Sequence[str]], path: str | Path) -> No
 def find_damage(path: str | Path) -> list[InputError]:
     """Errors of a store, or of every output in a results folder's manifest; empty if all is whole."""
     path = Path(path)
-    if path.is_dir() or path.name == MANIFEST:
-        manifest = path / MANIFEST if path.is_dir() else path
-        return [error for row in _rows(manifest) for error in _row_damage(manifest.parent, row)]
-    if not path.name.endswith(SUFFIX):
-        return [_unknown(path)]
     try:
+        if path.is_dir() or path.name == MANIFEST:
+            manifest = path / MANIFEST if path.is_dir() else path
+            return [error for row in _rows(manifest) for error in _row_damage(manifest.parent, row)]
+        if not path.name.endswith(SUFFIX):
+            raise _unknown(path)
         verify(path)
     except InputError as error:
         return [error]
@@ -59,22 +59,29 @@ def _rows(manifest: Path) -> list[dict[str, str]]:
             f"{manifest.parent} has no {MANIFEST}",
             fix="give a results folder of a finished run, or single stores",
         )
-    with manifest.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle, delimiter="\t")
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != _COLUMNS or any(None in row.values() for row in rows):
-        raise InputError("E_STORE_DAMAGED", f"{manifest} is no manifest", fix="run the study again")
-    return rows
+    try:
+        with manifest.open(newline="", encoding="utf-8") as handle:
+            header, *lines = csv.reader(handle, delimiter="\t", strict=True)
+        if tuple(header) != _COLUMNS or not lines:
+            raise ValueError("no such table")
+        return [dict(zip(_COLUMNS, line, strict=True)) for line in lines]
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            "E_STORE_DAMAGED", f"{manifest} is no manifest", fix="run the study again"
+        ) from error
 
 
 def _row_damage(root: Path, row: dict[str, str]) -> list[InputError]:
     file = root / row["path"]
-    if not file.resolve().is_relative_to(root.resolve()):
-        return [_damage(file, "lies outside the results folder")]
-    if not file.is_file():
-        return [_damage(file, "is gone")]
-    if sha256_file(file) != row["sha256"]:
-        return [_damage(file, "is not as it was written")]
+    try:
+        if not file.resolve().is_relative_to(root.resolve()):
+            return [_damage(file, "lies outside the results folder")]
+        if not file.is_file():
+            return [_damage(file, "is gone")]
+        if sha256_file(file) != row["sha256"]:
+            return [_damage(file, "is not as it was written")]
+    except (OSError, ValueError, RuntimeError) as error:  # what can be no path, or a loop of links
+        return [_damage(file, f"cannot be read ({error})")]
     return []
 
 
