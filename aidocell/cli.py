@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from aidocell.cli_options import (
+    AcceptLicense,
     Folds,
     Group,
     Json,
@@ -21,6 +22,7 @@ from aidocell.cli_options import (
     Model,
     Output,
     Overwrite,
+    Revision,
     Seed,
     Source,
     embedding_options,
@@ -28,20 +30,21 @@ from aidocell.cli_options import (
     with_options,
 )
 from aidocell.errors import AidocellError, InputError, printable
+from aidocell.files import raise_if_full, refuse_existing
 from aidocell.joblog import configure_logging
 from aidocell.provenance import VERSION
 
 # Everything heavier is imported by the command that needs it, so that --help is quick.
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="AIDO.Cell on single-cell data: count matrices in; embeddings and cell types out.",
 )
 annotate = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     help="Train, judge and apply classifiers of cell types.",
 )
@@ -57,20 +60,54 @@ def main() -> None:
     except AidocellError as error:
         status = _fail(error)
     except _UsageError as error:
-        what = printable(error.format_message()).rstrip(".")
-        status = _fail(InputError("E_USAGE", what, fix="see `aidocell COMMAND --help`"))
+        status = _fail(_usage(error))
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    except Exception:
-        traceback.print_exc()
-        typer.echo("this is a bug in aidocell; please report it with the lines above", err=True)
-        status = 1
+    except Exception as error:
+        status = _fail_unforeseen(error)
     sys.exit(status)
 
 
 def _fail(error: AidocellError) -> int:
     typer.echo(error, err=True)
     return error.exit_status
+
+
+def _usage(error: Any) -> InputError:
+    command = error.ctx.command_path if error.ctx else "aidocell"
+    what = printable(error.format_message()).rstrip(".")
+    return InputError("E_USAGE", what, fix=f"see `{command} --help`")
+
+
+def _fail_unforeseen(error: Exception) -> int:
+    """What no command names: the machine's refusals in the user's terms, all else as a bug."""
+    if isinstance(error, OSError):
+        try:
+            raise_if_full(error, error.filename or "a temporary file")
+        except AidocellError as full:
+            return _fail(full)
+    if isinstance(error, PermissionError):
+        what = f"no permission for {error.filename}"
+        return _fail(InputError("E_FILE_MISSING", what, fix="ask its owner, or give another path"))
+    traceback.print_exception(error)
+    typer.echo("this is a bug in aidocell; please report it with the lines above", err=True)
+    return 1
+
+
+def _require_command(context: typer.Context) -> None:
+    """Without a command, show which there are."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise InputError(
+            "E_USAGE",
+            f"`{context.command_path}` needs a command",
+            fix="give one of those above",
+        )
+
+
+def _lines(text: str) -> str:
+    """Text whose lines are meant, free of what else could move a terminal's cursor."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _show_version(wanted: bool) -> None:
@@ -81,12 +118,19 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log only warnings and errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
 ) -> None:
     configure_logging(level=logging.WARNING if quiet else logging.INFO)
+    _require_command(context)
+
+
+@annotate.callback()
+def annotate_common(context: typer.Context) -> None:
+    _require_command(context)
 
 
 @app.command(epilog="Example: aidocell check sample1.h5ad filtered_feature_bc_matrix.h5")
@@ -110,7 +154,7 @@ def check(
         audits.append(audit)
         failure = failure or error
         if not as_json:
-            typer.echo(describe(audit) if error is None else f"{printable(path)}: refused: {error}")
+            typer.echo(_lines(describe(audit)))
     if as_json:
         typer.echo(json.dumps(audits, indent=2))
     return _fail(failure) if failure else 0
@@ -139,7 +183,7 @@ def align(
         min_share=min_gene_share,
         overwrite=overwrite,
     )
-    typer.echo(describe(audit))
+    typer.echo(_lines(describe(audit)))
 
 
 @app.command(
@@ -184,8 +228,14 @@ def train(
     """Learn cell types from labelled cells; OUTPUT is a folder of arrays and JSON."""
     from aidocell.standalone import embedded
     from aidocell.tasks.annotate_files import annotate_train
+    from aidocell.tasks.train import require_trainable
 
-    with embedded(labelled, model=model, input_options=reading, **embedding) as store:
+    refuse_existing(output, overwrite=overwrite)
+    require_trainable(method)
+    columns = {"--label": label, "--group": group}
+    with embedded(
+        labelled, model=model, input_options=reading, columns=columns, **embedding
+    ) as store:
         annotate_train(
             [store],
             output,
@@ -219,8 +269,12 @@ def apply(
     from aidocell.tasks.annotate_files import annotate_apply
     from aidocell.tasks.classifier_folder import load_classifier
 
-    embedding = {"pooling": load_classifier(classifier).pooling, **embedding}
-    with embedded(query, model=model, input_options=reading, **embedding) as store:
+    refuse_existing(output, overwrite=overwrite)
+    known = load_classifier(classifier)
+    embedding = {"pooling": known.pooling, **embedding}
+    with embedded(
+        query, model=model, input_options=reading, classifier=known, **embedding
+    ) as store:
         annotate_apply([store], output, classifier=classifier, overwrite=overwrite)
     typer.echo(f"wrote {printable(output)}")
 
@@ -254,15 +308,21 @@ def evaluate(
     from aidocell.standalone import labelled_stores
     from aidocell.tasks.annotate_files import annotate_evaluate
 
+    refuse_existing(output, overwrite=overwrite)
     with labelled_stores(
-        labelled, model=model, embeddings=embeddings, input_options=reading, **embedding
+        labelled,
+        model=model,
+        embeddings=embeddings,
+        input_options=reading,
+        columns={"--label": label, "--group": group},
+        **embedding,
     ) as stores:
         annotate_evaluate(
             output,
             label=label,
             embeddings=stores.embeddings,
             counts=stores.counts,
-            methods=methods.split(",") if methods else None,
+            methods=[name.strip() for name in methods.split(",")] if methods else None,
             group=group,
             folds=folds,
             seed=seed,
@@ -306,17 +366,23 @@ def export(
 
 
 @app.command(epilog="Example: aidocell doctor --model resources/demo-checkpoint")
-def doctor(model: Model = None, as_json: Json = False) -> int:
+def doctor(
+    model: Model = None,
+    revision: Revision = None,
+    accept_model_license: AcceptLicense = False,
+    as_json: Json = False,
+) -> int:
     """What this machine can do, and what is missing."""
-    from aidocell.doctor import examine
+    from aidocell.doctor import examine, refusal
 
-    findings = examine(model)
+    findings = examine(model, revision=revision, accept_license=accept_model_license)
     if as_json:
-        typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
+        typer.echo(json.dumps([finding.plain() for finding in findings], indent=2))
     else:
         for finding in findings:
-            typer.echo(finding.line())
-    return 0 if all(finding.ok for finding in findings) else 2
+            typer.echo(printable(finding.line()))
+    error = refusal(findings)
+    return _fail(error) if error else 0
 
 
 @app.command(epilog="Example: aidocell recover results")

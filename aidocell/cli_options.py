@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -13,6 +14,7 @@ import typer
 from aidocell.errors import InputError
 
 __all__ = [
+    "AcceptLicense",
     "Folds",
     "Group",
     "Json",
@@ -22,6 +24,7 @@ __all__ = [
     "Model",
     "Output",
     "Overwrite",
+    "Revision",
     "Seed",
     "Source",
     "embedding_options",
@@ -39,6 +42,10 @@ Model = Annotated[
         metavar="M", help="Checkpoint: a folder, or a hub id such as genbio-ai/AIDO.Cell-3M."
     ),
 ]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+AcceptLicense = Annotated[
+    bool, typer.Option("--accept-model-license", help="Accept the licence of the weights.")
+]
 MinShare = Annotated[
     float, typer.Option(min=0, max=1, help="Least share of all counts on genes of the model.")
 ]
@@ -47,7 +54,7 @@ Group = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Donors or batches: held out whole.")
 ]
 Folds = Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 MinCells = Annotated[int | None, typer.Option(min=1, help="Leave out classes with fewer cells.")]
 
 
@@ -82,12 +89,10 @@ def embedding_options(
     batch_size: Annotated[
         str, typer.Option(metavar="auto|N", help="Cells that pass a GPU at once.")
     ] = "auto",
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    accept_model_license: Annotated[
-        bool, typer.Option("--accept-model-license", help="Accept the licence of the weights.")
-    ] = False,
+    revision: Revision = None,
+    accept_model_license: AcceptLicense = False,
 ) -> dict[str, Any]:
-    """How to embed, as keywords of `aidocell.sharding.embed_file`."""
+    """How to embed, as keywords of `aidocell.standalone.embed_file`."""
     return {
         **({"pooling": pooling} if pooling else {}),
         "device": device,
@@ -129,7 +134,7 @@ def with_options(**groups: Callable) -> Callable[[Callable], Callable]:
 
 
 def _whole_number(text: str) -> int:
-    if not text.isdigit():
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
         raise InputError(
             "E_USAGE", f"batch size '{text}'", fix="give 'auto' or a whole number from 1"
         )

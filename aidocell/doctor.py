@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,10 @@ import torch
 
 from aidocell.embedding import PRECISIONS
 from aidocell.errors import InputError
-from aidocell.model import AidoCell, ModelConfig, load_model
+from aidocell.model import AidoCell, ModelConfig, load_model, random_network
 from aidocell.model.attention import BACKENDS, resolve_attention
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "refusal"]
 
 _PACKAGES = ("torch", "anndata", "zarr", "scanpy", "scikit-learn", "huggingface_hub", "snakemake")
 # Relative to the largest reference value; bfloat16 keeps eight bits, so about 1/256 per operation.
@@ -37,20 +37,41 @@ class Finding:
         Whether a run can go on with it.
     detail
         What was found, and what to do about it where it is not well.
+    error
+        The error that a run would end with, where there is one.
     """
 
     what: str
     ok: bool
     detail: str
+    error: InputError | None = None
 
     def line(self) -> str:
         """For a person to read."""
         return f"{'ok  ' if self.ok else 'FAIL'} {self.what}: {self.detail}"
 
+    def plain(self) -> dict[str, str | bool]:
+        """For a machine to read."""
+        return {"what": self.what, "ok": self.ok, "detail": self.detail}
 
-def examine(model: str | None = None) -> list[Finding]:
+
+def examine(
+    model: str | None = None, *, revision: str | None = None, accept_license: bool = False
+) -> list[Finding]:
     """Look at versions, memory, disk, devices, attention backends and, if given, a checkpoint."""
-    return [*_versions(), *_machine(), *_devices(), *_backends(), *_checkpoint(model)]
+    found = [*_versions(), *_machine(), *_devices(), *_backends()]
+    return [*found, _checkpoint(model, revision, accept_license)] if model else found
+
+
+def refusal(findings: Sequence[Finding]) -> InputError | None:
+    """The error that stands for all that is not well."""
+    wrong = [finding for finding in findings if not finding.ok]
+    for finding in wrong:
+        if finding.error:
+            return finding.error
+    names = ", ".join(finding.what for finding in wrong)
+    fix = "see the lines that begin with FAIL"
+    return InputError("E_USAGE", f"this machine is not ready: {names}", fix=fix) if wrong else None
 
 
 def _versions() -> Iterator[Finding]:
@@ -129,20 +150,14 @@ def _small_model() -> AidoCell:
         bin_alpha=1.0,
         layer_norm_eps=1e-5,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return AidoCell(config).eval()
+    return random_network(config, seed=0).eval()
 
 
-def _checkpoint(model: str | None) -> Iterator[Finding]:
-    if model is None:
-        return
+def _checkpoint(model: str, revision: str | None, accept_license: bool) -> Finding:
     try:
-        network = load_model(model)
+        network = load_model(model, revision=revision, accept_license=accept_license)
     except InputError as error:
-        yield Finding("checkpoint", False, str(error))
-        return
+        return Finding("checkpoint", False, f"{error.what}; {error.fix}", error)
     info = network.checkpoint
-    yield Finding(
-        "checkpoint", True, f"{info.id}, sha256 {info.sha256[:12]}, {len(network.genes)} genes"
-    )
+    found = f"{info.id}, sha256 {info.sha256[:12]}, {len(network.genes)} genes"
+    return Finding("checkpoint", True, found)

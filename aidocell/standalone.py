@@ -6,7 +6,7 @@ The work is that of :mod:`aidocell.sharding`, in blocks small enough that a kill
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from aidocell.counts import InputOptions
+from aidocell.counts import InputOptions, open_counts
 from aidocell.counts.align import align_file
 from aidocell.embedding import Runtime, require_pooling, resolve_runtime
 from aidocell.errors import InputError
 from aidocell.files import refuse_existing, remove
 from aidocell.genes import vocabulary_of
 from aidocell.lock import hold
-from aidocell.model import AidoCell, ModelConfig, load_model
+from aidocell.model import AidoCell, ModelConfig, checkpoint_info, load_model
 from aidocell.planning import plan_rows
 from aidocell.progress import progress
+from aidocell.provenance import require_same
 from aidocell.sharding import gather, run_shard
 from aidocell.store import SUFFIX, StoreReader
+from aidocell.tasks.classifier import Classifier
 
 __all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
 
@@ -97,7 +99,13 @@ def embed_file(
 
 @contextmanager
 def embedded(
-    source: str | Path, *, model: str | None, input_options: InputOptions, **options: Any
+    source: str | Path,
+    *,
+    model: str | None,
+    input_options: InputOptions,
+    columns: Mapping[str, str | None] | None = None,
+    classifier: Classifier | None = None,
+    **options: Any,
 ) -> Iterator[Path]:
     """A store of embeddings as it is, or the embeddings of an INPUT, made for the occasion.
 
@@ -105,6 +113,11 @@ def embedded(
     ----------
     model
         Needed for an INPUT alone.
+    columns
+        Columns that the cells must have, by the option that names them: an INPUT without them is
+        refused before hours of work.
+    classifier
+        Likewise: what the embeddings are for.
     options
         As for :func:`embed_file`.
     """
@@ -117,6 +130,9 @@ def embedded(
             f"{source} holds no embeddings, and no model was given",
             fix="give --model M, or an embeddings.zarr.zip",
         )
+    _require_columns(source, input_options, columns or {})
+    if classifier is not None:
+        _require_fit(classifier, model, options)
     with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
         store = Path(folder) / f"embeddings{SUFFIX}"
         embed_file(source, model, store, input_options=input_options, **options)
@@ -138,12 +154,17 @@ def labelled_stores(
     model: str | None,
     embeddings: str | Path | None,
     input_options: InputOptions,
+    columns: Mapping[str, str | None] | None = None,
     **options: Any,
 ) -> Iterator[LabelledStores]:
-    """Aligned counts of an INPUT, and its embeddings if a model or a store of them is given."""
+    """Aligned counts of an INPUT, and its embeddings if a model or a store of them is given.
+
+    `columns` as in :func:`embedded`.
+    """
     if _holds_embeddings(source):
         yield LabelledStores([Path(source)], [])
         return
+    _require_columns(source, input_options, columns or {})
     with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
         counts = Path(folder) / f"counts{SUFFIX}"
         genes = vocabulary_of(model) if model else None
@@ -156,6 +177,30 @@ def labelled_stores(
             store = Path(folder) / f"embeddings{SUFFIX}"
             embed_file(counts, model, store, **options)
             yield LabelledStores([store], [counts])
+
+
+def _require_columns(
+    source: str | Path, options: InputOptions, columns: Mapping[str, str | None]
+) -> None:
+    with open_counts(source, options) as counts:
+        there = list(map(str, counts.obs.columns))
+    for option, name in columns.items():
+        if name is not None and name not in there:
+            raise InputError(
+                "E_LABEL_MISSING",
+                f"the cells of {source} have no column '{name}' (columns: {', '.join(there) or 'none'})",
+                fix=f"give one of those to {option}",
+            )
+
+
+def _require_fit(classifier: Classifier, model: str, options: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint or pooling that the classifier was not trained on."""
+    info = checkpoint_info(
+        model, revision=options["revision"], accept_license=options["accept_license"]
+    )
+    expected = classifier.content["embedding"]
+    require_same("checkpoint", expected["model"]["sha256"], info.sha256, where=model)
+    require_same("pooling", classifier.pooling, options["pooling"], where="--pooling")
 
 
 def _holds_embeddings(path: str | Path) -> bool:

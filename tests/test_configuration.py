@@ -3,7 +3,7 @@ import json
 
 import pytest
 import yaml
-from conftest import ROOT
+from small import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from small import ROOT
 
 from aidocell.config import check_config
 from aidocell.errors import InputError

@@ -33,16 +33,21 @@ def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample
     InputError
         The first refused sample's error, or ``E_NO_CELLS`` where none is left.
     """
-    rows = [_row(name, json.loads(Path(path).read_text())) for name, path in audits.items()]
+    rows = [
+        _row(name, json.loads(Path(path).read_text(encoding="utf-8")))
+        for name, path in audits.items()
+    ]
     refused = [row for row in rows if row["accepted"] == "no"]
     for row in refused:
         log.error("sample {sample} is refused: {error}: {what}; {fix}".format(**row))
     if len(refused) == len(rows) or (refused and on_bad_sample == "stop"):
         first = refused[0]
+        others = len(refused) < len(rows)
         raise InputError(
             first["error"],
             f"{len(refused)} of {len(rows)} samples are refused, first {first['sample']}: {first['what']}",
-            fix=f"{first['fix']}; or set on_bad_sample: skip to go on without them",
+            fix=first["fix"]
+            + ("; or set on_bad_sample: skip to go on without them" if others else ""),
         )
     with atomic(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, _COLUMNS, delimiter="\t", lineterminator="\n")
