@@ -71,7 +71,7 @@ def test_an_added_sample_is_computed_alone(study_copy):
     study_copy.list_samples(
         "a\ta.h5ad\tx", "b\tb.h5ad\ty", "c\tc.h5ad\tz", header="sample\tpath\tbatch"
     )
-    study_copy.snakemake("--until", "gather")
+    study_copy.snakemake("embeddings_only")
     assert study_copy.times("samples/[ab]/**/*.zarr.zip") == before
     assert (study_copy.results / "samples/c/embeddings.zarr.zip").exists()
 
