@@ -56,7 +56,7 @@ _UsageError = typer.BadParameter.__base__  # Typer exports only what derives fro
 def main() -> None:
     """Run the command line; the process ends with the status that `docs/errors.md` lists."""
     try:
-        status = app(standalone_mode=False) or 0
+        status = app(prog_name="aidocell", standalone_mode=False) or 0
     except AidocellError as error:
         status = _fail(error)
     except _UsageError as error:
