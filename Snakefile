@@ -51,4 +51,4 @@ rule qc_only:
 
 rule embeddings_only:
     input:
-        per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        EACH_EMBEDDING or EMBEDDINGS,

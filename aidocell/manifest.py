@@ -49,7 +49,10 @@ def find_damage(path: str | Path) -> list[InputError]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    """`path`, or the files in it; hidden ones are Snakemake's own marks."""
+    if not path.is_dir():
+        return [path]
+    return [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
 
 
 def _rows(manifest: Path) -> list[dict[str, str]]:

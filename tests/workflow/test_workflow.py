@@ -164,12 +164,14 @@ def test_partial_targets_stop_where_they_say(study):
     assert study.jobs("check_only") == set()
 
 
-def test_a_killed_run_goes_on_from_the_shards_that_exist(study, finished_study):
+@pytest.mark.parametrize("on_bad_sample", ["stop", "skip"])
+def test_a_killed_run_goes_on_from_the_shards_that_exist(study, finished_study, on_bad_sample):
     for name, seed in (("a", 1), ("b", 2)):
         study.add_sample(name, seed=seed)
     study.list_samples("a\ta.h5ad\tx", "b\tb.h5ad\ty", header="sample\tpath\tbatch")
+    study.configure(on_bad_sample=on_bad_sample)
     process = subprocess.Popen(
-        study.command(),
+        study.command("embeddings_only"),
         start_new_session=True,
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

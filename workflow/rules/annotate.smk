@@ -1,7 +1,8 @@
 # Cell types of the study: every method on the same cells, and a classifier to pass on.
 rule annotate:
     input:
-        embeddings=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        EACH_EMBEDDING,
+        embeddings=EMBEDDINGS,
         counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
         admission=ancient("results/admission.tsv"),
     output:

@@ -1,6 +1,7 @@
 # What all rules share: the package of this commit, the checked config and the sample sheet.
 import os
 import sys
+from functools import partial
 
 ROOT = Path(workflow.current_basedir).parents[1]
 # scripts run in environments of their own and must find the package of this very commit
@@ -38,14 +39,46 @@ def raw_input(wildcards):
 
 
 def samples_admitted(wildcards):
+    """Names of the samples that go on."""
     from aidocell.stages.admit import admitted_samples
 
+    if config["on_bad_sample"] == "stop":
+        return list(SAMPLES)
     return admitted_samples(checkpoints.admit.get().output.table)
 
 
 def per_sample(pattern):
-    """An input function: the pattern for every sample that passed admission."""
+    """The pattern for every sample that goes on: with `stop` all, with `skip` the admitted ones."""
+    if config["on_bad_sample"] == "stop":
+        return expand(pattern, sample=SAMPLES)
     return lambda wildcards: expand(pattern, sample=samples_admitted(wildcards))
+
+
+def embeddings_of_samples(wildcards):
+    """All embeddings, once every plan behind them is made."""
+    for sample in samples_admitted(wildcards):
+        checkpoints.plan.get(sample=sample)
+    return expand(
+        "results/samples/{sample}/embeddings.zarr.zip",
+        sample=samples_admitted(wildcards),
+    )
+
+
+def embeddings_if_admitted(sample, wildcards):
+    if sample not in samples_admitted(wildcards):
+        return []
+    checkpoints.plan.get(sample=sample)
+    return f"results/samples/{sample}/embeddings.zarr.zip"
+
+
+# With `stop` the samples are known from the start. With `skip` the checkpoint `admit` tells, and
+# Snakemake looks behind a finished checkpoint for the inputs of one job alone: the jobs that need
+# embeddings ask for each sample's plan themselves, or a run that was killed would gather no shards.
+EACH_EMBEDDING = []
+EMBEDDINGS = per_sample("results/samples/{sample}/embeddings.zarr.zip")
+if config["on_bad_sample"] == "skip":
+    EACH_EMBEDDING = [partial(embeddings_if_admitted, sample) for sample in SAMPLES]
+    EMBEDDINGS = embeddings_of_samples
 
 
 def shards_of(wildcards):

@@ -1,14 +1,11 @@
 # What people read: the map, the report, and the list of all outputs.
-STUDY_TABLES = (
-    [rules.annotate.output.metrics, rules.annotate.output.classifier]
-    if config["annotate"]["label"]
-    else []
-)
+STUDY_TABLES = list(rules.annotate.output) if config["annotate"]["label"] else []
 
 
 rule map:
     input:
-        embeddings=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        EACH_EMBEDDING,
+        embeddings=EMBEDDINGS,
     output:
         table="results/study/map.parquet",
     log:
@@ -29,12 +26,13 @@ rule map:
 
 rule report:
     input:
+        EACH_EMBEDDING,
         model="results/model.json",
         admission="results/admission.tsv",
         audits=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
         qc=per_sample("results/samples/{sample}/qc.parquet"),
         plans=per_sample("results/samples/{sample}/shards.json"),
-        embeddings=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        embeddings=EMBEDDINGS,
         map="results/study/map.parquet",
         study=STUDY_TABLES,
     output:
@@ -60,13 +58,14 @@ rule report:
 
 rule manifest:
     input:
+        EACH_EMBEDDING,
         model=rules.model.output.record,
         admit="results/admission.tsv",
         check=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
         qc=per_sample("results/samples/{sample}/qc.parquet"),
         align=per_sample("results/samples/{sample}/counts.zarr.zip"),
         plan=per_sample("results/samples/{sample}/shards.json"),
-        gather=per_sample("results/samples/{sample}/embeddings.zarr.zip"),
+        gather=EMBEDDINGS,
         annotate=STUDY_TABLES,
         map=rules.map.output.table,
         report=rules.report.output,
