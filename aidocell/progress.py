@@ -59,9 +59,9 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         nonlocal finished, last
         finished += done
         now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES or finished == total:
+        if finished and (now - last >= _SECONDS_BETWEEN_LINES or finished == total):
             last = now
-            rate = max(finished, 1e-9) / max(now - began, 1e-9)
+            rate = finished / max(now - began, 1e-9)
             left = (total - finished) / rate
             log.info(
                 "%s: %d of %d %s, %.3g %s/s, %s left",
