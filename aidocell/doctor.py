@@ -150,7 +150,8 @@ def _small_model() -> AidoCell:
         bin_alpha=1.0,
         layer_norm_eps=1e-5,
     )
-    return random_network(config, seed=0).eval()
+    with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw before they are given weights
+        return random_network(config, seed=0).eval()
 
 
 def _checkpoint(model: str, revision: str | None, accept_license: bool) -> Finding:
