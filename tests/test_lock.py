@@ -121,54 +121,50 @@ def test_a_process_has_one_birth_and_a_dead_one_none():
     assert lock._born(2**22 - 7) is None
 
 
+class Takers:
+    """Takers of one lock: who got it, keeping it until `losers` others were refused."""
+
+    def __init__(self, path, *, losers: int):
+        self.path, self.losers = path, losers
+        self.held, self.refused, self.enough = [], [], threading.Event()
+
+    def take(self, name="one"):
+        try:
+            with hold(self.path):
+                self.held.append(name)
+                self.enough.wait(10)
+        except MachineError:
+            self.refused.append(name)
+            if len(self.refused) == self.losers:
+                self.enough.set()
+
+
 def test_a_taker_that_looked_at_a_dead_lock_does_not_clear_the_next_one_s(path, monkeypatch):
     """The second taker comes between the first one's look and its deletion."""
     path.write_text(owner(pid=2**22 - 7))
-    born, inside, second = lock._born, [], []
-
-    def rival():
-        try:
-            with hold(path):
-                inside.append("rival")
-                time.sleep(1)
-                inside.remove("rival")
-        except MachineError:
-            second.append("refused")
+    takers = Takers(path, losers=1)
+    second = threading.Thread(target=takers.take, args=("second",))
+    born = lock._born
 
     def born_and_overtaken(pid):
-        if pid == 2**22 - 7 and not second:
-            second.append(threading.Thread(target=rival))
-            second[0].start()
-            second[0].join(0.3)
+        if pid == 2**22 - 7 and not second.ident:
+            second.start()
+            second.join(0.3)
         return born(pid)
 
     monkeypatch.setattr(lock, "_born", born_and_overtaken)
-    with hold(path):
-        assert inside == []
-        second[0].join()
-    assert second[1:] == ["refused"]
+    takers.take("first")
+    second.join()
+    assert len(takers.held) == len(takers.refused) == 1
 
 
 def test_of_takers_of_a_dead_lock_at_once_only_one_wins(path):
     path.write_text(owner(pid=2**22 - 7))
-    held, refused, together = [], [], threading.Barrier(8)
-    release = threading.Event()
-
-    def taker():
-        together.wait()
-        try:
-            with hold(path):
-                held.append(1)
-                release.wait(20)
-        except MachineError:
-            refused.append(1)
-            if len(refused) == 7:
-                release.set()
-
-    threads = [threading.Thread(target=taker) for _ in range(8)]
+    takers = Takers(path, losers=7)
+    threads = [threading.Thread(target=takers.take) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(held), len(refused)) == (1, 7)
+    assert (len(takers.held), len(takers.refused)) == (1, 7)
     assert list(path.parent.iterdir()) == []

@@ -282,6 +282,15 @@ def test_a_path_of_any_kind_makes_one_row_of_the_table(audits, tmp_path, name, c
     assert any(name[:3] in m for m in caplog.messages if m.startswith("sample odd"))
 
 
+def test_a_spreadsheet_runs_nothing_of_the_table(audits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_sample("=1+1.h5ad", InputOptions(), "odd.json", model=str(TINY), min_share=0.5)
+    admit({"good": audits["good"], "odd": "odd.json"}, "admission.tsv", on_bad_sample="skip")
+    fields = Path("admission.tsv").read_text().replace("\n", "\t").split("\t")
+    assert not [field for field in fields if field.startswith(("=", "+", "-", "@"))]
+    assert any(field.startswith("'=1+1.h5ad") for field in fields)
+
+
 def test_the_snakefile_s_questions_import_nothing_heavy(tmp_path):
     code = """
 import sys

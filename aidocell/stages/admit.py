@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from aidocell.errors import InputError, printable
+from aidocell.errors import InputError
 from aidocell.files import atomic
 
 __all__ = ["admit", "admitted_samples"]
@@ -56,6 +56,8 @@ def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample
 
 
 def _row(name: str, audit: dict) -> dict[str, str]:
+    from aidocell.evaluate.tables import tsv_text  # here, since it imports pandas
+
     error = audit.get("error", {"id": "", "what": "", "fix": ""})
     row = {
         "sample": name,
@@ -65,8 +67,8 @@ def _row(name: str, audit: dict) -> dict[str, str]:
     return {
         **row,
         "error": error["id"],
-        "what": printable(error["what"]),
-        "fix": printable(error["fix"]),
+        "what": tsv_text(error["what"]),
+        "fix": tsv_text(error["fix"]),
     }
 
 
