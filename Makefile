@@ -30,7 +30,7 @@ demo: env
 	@echo "Open results/report/report.html in a browser."
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .
