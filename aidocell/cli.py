@@ -346,7 +346,7 @@ def verify(
         typer.echo(json.dumps(report, indent=2))
     else:
         for path, damage in found:
-            typer.echo(f"{printable(path)}: {'whole' if not damage else 'NOT as it was written'}")
+            typer.echo(f"{printable(path)}: {'NOT whole' if damage else 'whole'}")
     for error in errors:
         _fail(error)
     return errors[0].exit_status if errors else 0

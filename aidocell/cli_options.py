@@ -55,7 +55,7 @@ Group = Annotated[
 ]
 Folds = Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
-MinCells = Annotated[int | None, typer.Option(min=1, help="Leave out classes with fewer cells.")]
+MinCells = Annotated[int | None, typer.Option(min=2, help="Leave out classes with fewer cells.")]
 
 
 def reading_options(
