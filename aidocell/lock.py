@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aidocell.errors import MachineError
+from aidocell.files import raise_if_full
 
 __all__ = ["hold"]
 
@@ -47,6 +48,9 @@ def _acquire(path: Path) -> None:
             os.link(draft, path)
         except FileExistsError:
             _clear_if_dead(path)
+        except OSError as error:
+            raise_if_full(error, path)
+            raise
         else:
             return
         finally:

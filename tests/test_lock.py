@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -41,6 +42,16 @@ def test_a_lock_is_released_when_the_body_fails(path):
 def test_the_folder_of_a_lock_is_made(tmp_path):
     with hold(tmp_path / "new" / "er" / ".lock"):
         pass
+
+
+def test_a_lock_that_a_full_disk_cannot_take_is_told_and_leaves_nothing(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(MachineError, match=r"E_DISK_FULL.*\.out\.lock"), hold(path):
+        pass
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_living_process_keeps_its_lock(path):

@@ -57,6 +57,14 @@ def test_a_manifest_lists_path_checksum_and_maker_of_every_file(results):
     assert table[0]["sha256"] == hashlib.sha256(b"content of model.json").hexdigest()
 
 
+def test_hidden_files_of_a_folder_are_nobody_s_output(results):
+    before = (results / MANIFEST).read_bytes()
+    (results / "report/samples/.snakemake_timestamp").touch()
+    outputs = {"model": [str(results / "model.json")], "report": [str(results / "report")]}
+    write_manifest(outputs, results / MANIFEST)
+    assert (results / MANIFEST).read_bytes() == before
+
+
 def test_a_manifest_has_the_same_bytes_each_time_and_moves_with_its_folder(results, tmp_path):
     before = (results / MANIFEST).read_bytes()
     moved = results.rename(tmp_path / "moved")
