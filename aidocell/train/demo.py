@@ -212,6 +212,7 @@ def _card(options: argparse.Namespace, recipe: Recipe, loss: float) -> dict:
         "name": "aidocell-demo",
         "demonstration": True,
         "description": "A small model trained for minutes on the demo's own cells; for demonstration only.",
+        "license": "Apache-2.0; trained on data of 10x Genomics, CC BY 4.0",
         "trained_on": options.counts.name,
         "seed": options.seed,
         "recipe": asdict(recipe),
