@@ -28,9 +28,6 @@ __all__ = ["embed_shard", "gather", "run_shard"]
 
 log = logging.getLogger(__name__)
 
-_SECONDS_PER_BLOCK = 30  # about what a killed `embed` loses
-_ASSUMED_FLOPS = {"cpu": 5e10, "cuda": 1e14}  # per second, only to size those blocks
-
 
 def embed_shard(
     counts: str | Path,
