@@ -3,9 +3,9 @@ import json
 
 import pytest
 import yaml
-from small import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import ROOT
 
 from aidocell.baselines import METHODS
 from aidocell.config import check_config, check_value
