@@ -72,7 +72,7 @@ def test_an_empty_section_in_a_section_is_one_that_is_not_there():
 @pytest.mark.parametrize(
     ("sections", "texts"),
     [
-        ({"smaples": 1}, ["unknown key 'smaples'", "write 'samples'"]),
+        ({"samplez": 1}, ["unknown key 'samplez'", "write 'samples'"]),
         ({"qc": {"min_gene": 5}}, ["unknown key 'qc.min_gene'", "write 'min_genes'"]),
         ({"report": {"verdict": {"min_cels": {}}}}, ["'report.verdict.min_cels'", "'min_cells'"]),
         ({"xyz": 1}, ["unknown key 'xyz'", "use one of samples, model"]),

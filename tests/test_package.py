@@ -41,8 +41,8 @@ def test_all_public_names_are_there_and_listed():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'aidocell' has no attribute 'embedd'"):
-        aidocell.embedd  # noqa: B018
+    with pytest.raises(AttributeError, match="'aidocell' has no attribute 'embedding_of'"):
+        aidocell.embedding_of  # noqa: B018
 
 
 def test_defaults_are_those_that_are_promised():
