@@ -11,26 +11,23 @@ from typing import Annotated, Any
 
 import typer
 
+from aidocell.cli_annotate import annotate
 from aidocell.cli_options import (
     AcceptLicense,
-    Folds,
-    Group,
     Json,
-    Label,
-    MinCells,
     MinShare,
     Model,
     Output,
     Overwrite,
     Revision,
-    Seed,
     Source,
     embedding_options,
     reading_options,
+    require_command,
     with_options,
 )
 from aidocell.errors import AidocellError, InputError, printable
-from aidocell.files import raise_if_full, refuse_existing
+from aidocell.files import raise_if_full
 from aidocell.joblog import configure_logging
 from aidocell.provenance import VERSION
 
@@ -42,11 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="AIDO.Cell on single-cell data: count matrices in; embeddings and cell types out.",
-)
-annotate = typer.Typer(
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    help="Train, judge and apply classifiers of cell types.",
 )
 app.add_typer(annotate, name="annotate")
 
@@ -94,17 +86,6 @@ def _fail_unforeseen(error: Exception) -> int:
     return 1
 
 
-def _require_command(context: typer.Context) -> None:
-    """Without a command, show which there are."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise InputError(
-            "E_USAGE",
-            f"`{context.command_path}` needs a command",
-            fix="give one of those above",
-        )
-
-
 def _lines(text: str) -> str:
     """Text whose lines are meant, free of what else could move a terminal's cursor."""
     return "\n".join(printable(line) for line in text.split("\n"))
@@ -125,12 +106,7 @@ def common(
     ] = False,
 ) -> None:
     configure_logging(level=logging.WARNING if quiet else logging.INFO)
-    _require_command(context)
-
-
-@annotate.callback()
-def annotate_common(context: typer.Context) -> None:
-    _require_command(context)
+    require_command(context)
 
 
 @app.command(epilog="Example: aidocell check sample1.h5ad filtered_feature_bc_matrix.h5")
@@ -203,132 +179,6 @@ def embed(
     from aidocell.standalone import embed_file
 
     embed_file(source, model, output, input_options=reading, overwrite=overwrite, **embedding)
-    typer.echo(f"wrote {printable(output)}")
-
-
-@annotate.command(
-    "train",
-    epilog="Example: aidocell annotate train embeddings.zarr.zip --label cell_type --output classifier",
-)
-@with_options(reading=reading_options, embedding=embedding_options)
-def train(
-    labelled: Annotated[Path, typer.Argument(metavar="LABELLED")],
-    label: Label,
-    output: Output,
-    reading: Any,
-    embedding: Any,
-    model: Model = None,
-    method: Annotated[str, typer.Option(help="logistic or knn.")] = "logistic",
-    group: Group = None,
-    folds: Folds = 5,
-    seed: Seed = 0,
-    min_cells_per_class: MinCells = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Learn cell types from labelled cells; OUTPUT is a folder of arrays and JSON."""
-    from aidocell.standalone import embedded
-    from aidocell.tasks.annotate_files import annotate_train
-    from aidocell.tasks.train import require_trainable
-
-    refuse_existing(output, overwrite=overwrite)
-    require_trainable(method)
-    columns = {"--label": label, "--group": group}
-    with embedded(
-        labelled, model=model, input_options=reading, columns=columns, **embedding
-    ) as store:
-        annotate_train(
-            [store],
-            output,
-            label=label,
-            method=method,
-            group=group,
-            folds=folds,
-            seed=seed,
-            min_cells_per_class=min_cells_per_class,
-            overwrite=overwrite,
-        )
-    typer.echo(f"wrote {printable(output)}")
-
-
-@annotate.command(
-    "apply",
-    epilog="Example: aidocell annotate apply new.h5ad --model M --classifier classifier --output out.parquet",
-)
-@with_options(reading=reading_options, embedding=embedding_options)
-def apply(
-    query: Annotated[Path, typer.Argument(metavar="QUERY")],
-    classifier: Annotated[Path, typer.Option(help="Folder that `annotate train` wrote.")],
-    output: Output,
-    reading: Any,
-    embedding: Any,
-    model: Model = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Label cells: predicted type, its probability, and one column a type."""
-    from aidocell.standalone import embedded
-    from aidocell.tasks.annotate_files import annotate_apply
-    from aidocell.tasks.classifier_folder import load_classifier
-
-    refuse_existing(output, overwrite=overwrite)
-    known = load_classifier(classifier)
-    embedding = {"pooling": known.pooling, **embedding}
-    with embedded(
-        query, model=model, input_options=reading, classifier=known, **embedding
-    ) as store:
-        annotate_apply([store], output, classifier=classifier, overwrite=overwrite)
-    typer.echo(f"wrote {printable(output)}")
-
-
-@annotate.command(
-    "evaluate",
-    epilog="Example: aidocell annotate evaluate labelled.h5ad --label cell_type "
-    "--methods logistic,genes-logistic --model M --output evaluation",
-)
-@with_options(reading=reading_options, embedding=embedding_options)
-def evaluate(
-    labelled: Annotated[Path, typer.Argument(metavar="LABELLED")],
-    label: Label,
-    output: Output,
-    reading: Any,
-    embedding: Any,
-    methods: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="Methods to judge; all that can run.")
-    ] = None,
-    model: Model = None,
-    embeddings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Embeddings of these cells.")
-    ] = None,
-    group: Group = None,
-    folds: Folds = 5,
-    seed: Seed = 0,
-    min_cells_per_class: MinCells = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Judge methods on labelled cells by cross-validation; OUTPUT is a folder of tables."""
-    from aidocell.standalone import labelled_stores
-    from aidocell.tasks.annotate_files import annotate_evaluate
-
-    refuse_existing(output, overwrite=overwrite)
-    with labelled_stores(
-        labelled,
-        model=model,
-        embeddings=embeddings,
-        input_options=reading,
-        columns={"--label": label, "--group": group},
-        **embedding,
-    ) as stores:
-        annotate_evaluate(
-            output,
-            label=label,
-            embeddings=stores.embeddings,
-            counts=stores.counts,
-            methods=[name.strip() for name in methods.split(",")] if methods else None,
-            group=group,
-            folds=folds,
-            seed=seed,
-            min_cells_per_class=min_cells_per_class,
-            overwrite=overwrite,
-        )
     typer.echo(f"wrote {printable(output)}")
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Source",
     "embedding_options",
     "reading_options",
+    "require_command",
     "with_options",
 ]
 
@@ -89,6 +90,7 @@ def embedding_options(
     batch_size: Annotated[
         str, typer.Option(metavar="auto|N", help="Cells that pass a GPU at once.")
     ] = "auto",
+    min_gene_share: MinShare = 0.5,
     revision: Revision = None,
     accept_model_license: AcceptLicense = False,
 ) -> dict[str, Any]:
@@ -99,9 +101,21 @@ def embedding_options(
         "precision": precision,
         "attention": attention,
         "batch_size": batch_size if batch_size == "auto" else _whole_number(batch_size),
+        "min_share": min_gene_share,
         "revision": revision,
         "accept_license": accept_model_license,
     }
+
+
+def require_command(context: typer.Context) -> None:
+    """Without a command, show which there are."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise InputError(
+            "E_USAGE",
+            f"`{context.command_path}` needs a command",
+            fix="give one of those above",
+        )
 
 
 def with_options(**groups: Callable) -> Callable[[Callable], Callable]:

@@ -46,6 +46,7 @@ def embed_file(
     precision: str = "auto",
     attention: str = "auto",
     batch_size: int | str = "auto",
+    min_share: float = 0.5,
     revision: str | None = None,
     accept_license: bool = False,
     block_cells: int | None = None,
@@ -62,6 +63,8 @@ def embed_file(
         Any INPUT, read by `input_options`.
     output
         ``NAME.zarr.zip``.
+    min_share
+        Share of all counts that has to be on genes of the model, between 0 and 1.
     block_cells
         Cells after which work so far is saved; by default about half a minute's work.
 
@@ -86,7 +89,8 @@ def embed_file(
     with hold(output.with_name(f".{output.name}.lock")):
         try:
             network = load_model(model, revision=revision, accept_license=accept_license)
-            counts = _aligned(Path(source), network, input_options or InputOptions(), work)
+            reading = input_options or InputOptions()
+            counts = _aligned(Path(source), network, reading, min_share, work)
             size = block_cells or _block_cells(network.config, runtime)
             shards = _embed_blocks(network, counts, work, options, runtime, batch_size, size)
             gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
@@ -155,6 +159,7 @@ def labelled_stores(
     embeddings: str | Path | None,
     input_options: InputOptions,
     columns: Mapping[str, str | None] | None = None,
+    min_share: float = 0.5,
     **options: Any,
 ) -> Iterator[LabelledStores]:
     """Aligned counts of an INPUT, and its embeddings if a model or a store of them is given.
@@ -168,7 +173,7 @@ def labelled_stores(
     with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
         counts = Path(folder) / f"counts{SUFFIX}"
         genes = vocabulary_of(model) if model else None
-        align_file(source, counts, options=input_options, vocabulary=genes)
+        align_file(source, counts, options=input_options, vocabulary=genes, min_share=min_share)
         if embeddings is not None:
             yield LabelledStores([Path(embeddings)], [counts])
         elif model is None:
@@ -211,14 +216,23 @@ def _holds_embeddings(path: str | Path) -> bool:
         return store.provenance.get("stage") == "embed"
 
 
-def _aligned(source: Path, network: AidoCell, options: InputOptions, work: Path) -> Path:
+def _aligned(
+    source: Path, network: AidoCell, options: InputOptions, min_share: float, work: Path
+) -> Path:
     """The counts over the model's genes: `source` itself where it holds them, or a new file."""
     if source.name.endswith(SUFFIX) and options == InputOptions():
         with StoreReader(source) as store:
             if store.provenance.get("genes_sha256") == network.genes.sha256 and store.shape[1]:
                 return source
     counts = work / f"counts{SUFFIX}"
-    align_file(source, counts, options=options, vocabulary=network.genes, overwrite=True)
+    align_file(
+        source,
+        counts,
+        options=options,
+        vocabulary=network.genes,
+        min_share=min_share,
+        overwrite=True,
+    )
     return counts
 
 

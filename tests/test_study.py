@@ -8,8 +8,9 @@ import pytest
 from small import ROOT
 
 from aidocell.config import check_config
+from aidocell.counts.metadata import cell_table
 from aidocell.errors import InputError
-from aidocell.study import cell_table, locate, read_sheet, stamp
+from aidocell.study import locate, read_sheet, stamp
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 CONFIG = check_config({"samples": "s", "model": "m", "input": {"layer": "raw"}}, SCHEMA)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from aidocell.counts.align import align_file
+from aidocell.counts.metadata import cell_table
 from aidocell.counts.options import InputOptions
 from aidocell.counts.qc import read_qc
 from aidocell.counts.source import open_counts
 from aidocell.counts.subset import choose_cells
 from aidocell.genes import vocabulary_of
-from aidocell.study import cell_table
 
 __all__ = ["align_sample"]
 
@@ -41,7 +41,7 @@ def align_sample(
     subset
         The configuration's ``subset``: number of cells, column to balance over, seed.
     metadata, columns
-        What the sample sheet adds to the cells, as in :func:`aidocell.study.cell_table`.
+        What the sample sheet adds to the cells, as in :func:`aidocell.counts.metadata.cell_table`.
     """
     table = read_qc(qc_table)
     kept = table.loc[table["kept"], "cell"].tolist()

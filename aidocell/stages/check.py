@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 
 from aidocell.counts.audit import check
+from aidocell.counts.metadata import cell_table
 from aidocell.counts.options import InputOptions
+from aidocell.counts.source import open_counts
 from aidocell.errors import InputError
 from aidocell.files import write_json
 from aidocell.genes import Vocabulary, vocabulary_of
@@ -17,12 +19,30 @@ log = logging.getLogger(__name__)
 
 
 def check_sample(
-    path: str, options: InputOptions, output: str | Path, *, model: str, min_share: float
+    path: str,
+    options: InputOptions,
+    output: str | Path,
+    *,
+    model: str,
+    min_share: float,
+    metadata: str | None = None,
 ) -> None:
-    """Write the sample's audit; a refused sample's says why, and the study decides later."""
+    """Write the sample's audit; a refused sample's says why, and the study decides later.
+
+    Parameters
+    ----------
+    metadata
+        The sample's table of cells, which has to fit its barcodes, or None.
+    """
     genes = vocabulary_of(model)
     audit, error = audit_or_refusal(path, options, vocabulary=genes, min_share=min_share)
-    if error:
+    if error is None and metadata is not None:
+        try:
+            with open_counts(path, options) as source:
+                cell_table(source.obs.index, metadata=metadata, columns={})
+        except InputError as misfit:
+            audit, error = _refusal(path, misfit), misfit
+    if error is not None:
         log.warning("refused: %s", error)
     write_json(output, audit)
 
@@ -34,5 +54,9 @@ def audit_or_refusal(
     try:
         return check(path, options, vocabulary=vocabulary, min_share=min_share), None
     except InputError as error:
-        reason = {"id": error.id, "what": error.what, "fix": error.fix}
-        return {"accepted": False, "path": str(path), "error": reason}, error
+        return _refusal(path, error), error
+
+
+def _refusal(path: str | Path, error: InputError) -> dict:
+    reason = {"id": error.id, "what": error.what, "fix": error.fix}
+    return {"accepted": False, "path": str(path), "error": reason}

@@ -18,6 +18,8 @@ rule check:
         path=lambda wildcards: SAMPLES[wildcards.sample].path,
         reading=lambda wildcards: SAMPLES[wildcards.sample].reading,
         files=lambda wildcards: SAMPLES[wildcards.sample].stamp,
+        metadata=lambda wildcards: SAMPLES[wildcards.sample].metadata,
+        metadata_file=lambda wildcards: stamp(SAMPLES[wildcards.sample].metadata),
         model=MODEL,
         genes=stamp(f"{MODEL}/genes.tsv"),
         min_share=config["input"]["min_gene_share"],

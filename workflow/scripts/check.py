@@ -12,4 +12,5 @@ with job_log(snakemake.log[0]):
         snakemake.output.audit,
         model=snakemake.params.model,
         min_share=snakemake.params.min_share,
+        metadata=snakemake.params.metadata,
     )
