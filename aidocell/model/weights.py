@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import pickle
 import pickletools
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -17,7 +20,9 @@ from aidocell.model.network import AidoCell
 
 __all__ = ["DECODER_BIAS", "DECODER_BIAS_ALIAS", "check", "digest", "has_head", "read"]
 
-# Two names of one number.
+log = logging.getLogger(__name__)
+
+# Two names of one number; the model computes with the first.
 DECODER_BIAS, DECODER_BIAS_ALIAS = "cls.predictions.decoder.bias", "cls.predictions.bias"
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -26,13 +31,13 @@ def read(path: Path) -> dict[str, Tensor]:
     """Read a weights file into tensors under their official names.
 
     Names without ``bert.`` (a base model saved alone) get it, and the two names of the decoder's bias
-    become one.
+    become one: ``decoder.bias`` where both are there.
 
     Raises
     ------
     InputError
         ``E_MODEL_UNSAFE``: a pickle that holds more than tensors; nothing of it has run.
-        ``E_FILE_DAMAGED``: truncated or corrupted. ``E_MODEL_CONFIG``: the two biases differ.
+        ``E_FILE_DAMAGED``: truncated or corrupted.
     """
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _with_official_names(tensors, path)
@@ -85,17 +90,25 @@ def _is_whole_zip(path: Path) -> bool:
 def _imports(path: Path) -> list[str]:
     """What a pickle would import besides torch, read off its operations without running them."""
     names, strings = set(), ["", ""]
-    try:
-        for operation, argument, _ in pickletools.genops(_pickle_bytes(path)):
-            if operation.name in ("GLOBAL", "INST"):
-                names.add(argument.replace(" ", "."))
-            elif operation.name == "STACK_GLOBAL":
-                names.add(".".join(strings[-2:]))
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except ValueError:
-        return []  # not a whole pickle: damaged rather than hostile
+    for operation, argument in _operations(_pickle_bytes(path)):
+        if operation in ("GLOBAL", "INST"):
+            names.add(argument.replace(" ", "."))
+        elif operation == "STACK_GLOBAL":
+            names.add(".".join(strings[-2:]))
+        elif isinstance(argument, str):
+            strings.append(argument)
     return sorted(n for n in names if not n.startswith(("torch.", "collections.OrderedDict")))
+
+
+def _operations(content: bytes) -> Iterator[tuple[str, object]]:
+    """Operations of the first pickles: torch's older form has three small ones before the weights."""
+    stream = io.BytesIO(content)
+    try:
+        for _ in range(4):
+            for operation, argument, _ in pickletools.genops(stream):
+                yield operation.name, argument
+    except ValueError:
+        return  # the end of the pickles, or of what can be read of them
 
 
 def _pickle_bytes(path: Path) -> bytes:
@@ -118,9 +131,7 @@ def _with_official_names(tensors: dict[str, Tensor], path: Path) -> dict[str, Te
         tensors = {n if n.startswith("cls.") else f"bert.{n}": t for n, t in tensors.items()}
     alias = tensors.pop(DECODER_BIAS_ALIAS, None)
     if alias is not None and not torch.equal(tensors.setdefault(DECODER_BIAS, alias), alias):
-        raise _refused(
-            f"{path}: {DECODER_BIAS} and {DECODER_BIAS_ALIAS} differ; they are one number"
-        )
+        log.warning("%s: %s differs from %s, which is used", path, DECODER_BIAS_ALIAS, DECODER_BIAS)
     return tensors
 
 
