@@ -12,6 +12,7 @@ import pandas as pd
 
 from aidocell.errors import InputError
 from aidocell.genes.ensembl import is_ensembl_id
+from aidocell.genes.species import is_human_name
 
 __all__ = [
     "GeneNames",
@@ -148,17 +149,18 @@ def gene_names(var: pd.DataFrame, gene_ids: str | None = None) -> GeneNames:
 
     Without `gene_ids`, ids are looked for in the index and in ``gene_ids``, ``gene_id``,
     ``ensembl_id``, ``feature_id``, symbols in the index and in ``gene_symbols``, ``gene_name``,
-    ``feature_name``. The first column that mostly holds the kind in question leads; a row
-    without such a name there takes it from the next. What a cell of the table holds, id or
-    symbol, is seen from its form.
+    ``feature_name``. The first column that mostly holds the kind in question leads (of symbols:
+    names of genes rather than numbers of rows); a row without such a name there takes it from
+    the next. What a cell of the table holds, id or symbol, is seen from its form, so that an id
+    among symbols is found as well.
 
     Parameters
     ----------
     var
         Table of the genes; its index counts as a column named ``index``.
     gene_ids
-        Column to use for the kind of names that it holds. If these are symbols, no ids are
-        used, since an id would win over them.
+        Column to use for the kind of names that it holds. If these are symbols, no ids of other
+        columns are used, since an id would win over them.
 
     Raises
     ------
@@ -169,13 +171,11 @@ def gene_names(var: pd.DataFrame, gene_ids: str | None = None) -> GeneNames:
     if gene_ids is not None:
         asked = _asked_column(var, columns, gene_ids)
         if not _mostly(asked, is_ensembl_id):
-            return _collect({}, {gene_ids: asked})
-        symbols = _pick(columns, SYMBOL_COLUMNS)
+            return _collect({gene_ids: asked}, {gene_ids: asked})
+        symbols = _known_first(_pick(columns, SYMBOL_COLUMNS))
         return _collect({gene_ids: asked}, {**symbols, gene_ids: asked})
-    return _collect(
-        _leading(_pick(columns, ID_COLUMNS), is_ensembl_id),
-        _leading(_pick(columns, SYMBOL_COLUMNS), _is_symbol),
-    )
+    ids, symbols = _pick(columns, ID_COLUMNS), _pick(columns, SYMBOL_COLUMNS)
+    return _collect({**_ids_first(ids), **symbols}, {**_known_first(symbols), **ids})
 
 
 def _columns(var: pd.DataFrame) -> dict[str, list[str]]:
@@ -205,9 +205,17 @@ def _pick(columns: dict[str, list[str]], names: tuple[str, ...]) -> dict[str, li
     return {name: columns[name] for name in (INDEX, *names) if name in columns}
 
 
-def _leading(columns: dict[str, list[str]], fits) -> dict[str, list[str]]:
-    """Columns that mostly hold what fits first; the others fill their gaps."""
-    order = sorted(columns, key=lambda name: not _mostly(columns[name], fits))
+def _ids_first(columns: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Columns that mostly hold ids first; the others fill their gaps."""
+    order = sorted(columns, key=lambda name: not _mostly(columns[name], is_ensembl_id))
+    return {name: columns[name] for name in order}
+
+
+def _known_first(columns: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Columns with the most names of genes first, or with half as many; the others fill gaps."""
+    known = {name: sum(map(is_human_name, values)) for name, values in columns.items()}
+    most = max(known.values(), default=0)
+    order = sorted(columns, key=lambda name: 2 * known[name] < most)
     return {name: columns[name] for name in order}
 
 

@@ -7,7 +7,7 @@ import re
 from aidocell.genes.tables import synonyms
 from aidocell.genes.vocabulary import Vocabulary
 
-__all__ = ["is_foreign_id", "looks_like_other_species", "species_of"]
+__all__ = ["is_foreign_id", "is_human_name", "looks_like_other_species", "species_of"]
 
 _ENSEMBL = re.compile(r"ENS([A-Z]+)G\d{6,}.*")
 _ENSEMBL_SPECIES = {
@@ -51,7 +51,7 @@ def species_of(name: str) -> str | None:
         return species
     if _MOUSE_ONLY.fullmatch(name):
         return "mouse"
-    if _is_human(name) or not _is_human(name.upper()):
+    if is_human_name(name) or not is_human_name(name.upper()):
         return None
     return "zebrafish" if name.islower() else "mouse or rat"
 
@@ -67,5 +67,6 @@ def _species_of_id(name: str) -> str | None:
     return next((species for species, form in _IDS.items() if form.fullmatch(name)), None)
 
 
-def _is_human(name: str) -> bool:
+def is_human_name(name: str) -> bool:
+    """Whether `name` is a symbol of the built-in vocabulary, or another name of one of its genes."""
     return name in Vocabulary.builtin().index_of_symbol or name in synonyms()

@@ -69,6 +69,31 @@ def test_numbers_are_no_symbols():
     assert names.columns == (None, "gene_name")
 
 
+def test_names_of_rows_lead_no_names_of_genes():
+    names = gene_names(table([f"row{i}" for i in range(6)], gene_symbols=[*GENES[:5], ""]))
+    assert names.symbols == [*GENES[:5], "row5"]
+    assert names.columns == (None, "gene_symbols")
+
+
+def test_the_index_leads_where_it_holds_as_many_genes_as_another_column():
+    index = ["CD3E", "MS4A1", "NKG7", "TAP2-1"]
+    names = gene_names(table(index, gene_symbols=["CD3E", "MS4A1", "NKG7", "TAP2"]))
+    assert names.symbols == index
+
+
+def test_an_id_among_symbols_of_a_column_is_found():
+    var = table([IDS[0], "", ""], feature_name=["CD3E", IDS[1], "NKG7"])
+    names = gene_names(var)
+    assert names.ids == [IDS[0], IDS[1], ""]
+    assert names.symbols == ["CD3E", "", "NKG7"]
+
+
+def test_an_id_in_an_asked_column_of_symbols_is_found():
+    names = gene_names(table(IDS[:3], mine=["CD3E", "NKG7", IDS[5]]), "mine")
+    assert names.ids == ["", "", IDS[5]]
+    assert names.symbols == ["CD3E", "NKG7", ""]
+
+
 def test_bytes_and_blanks_are_read_as_text():
     assert gene_names(table([b"CD3E", " NKG7 "])).symbols == ["CD3E", "NKG7"]
 
