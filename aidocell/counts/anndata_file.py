@@ -45,12 +45,12 @@ def open_anndata(located: Located, layer: str | None) -> Opened:
     """
     with ExitStack() as stack:
         root = _open_root(located, stack)
+        form = _format(located, root)
         file = _File(located.path, root)
         node, table = file.matrix(layer)
         where = _where(located.path, layer)
         obs = read_frame(root, "obs", path=located.path)
         var = read_frame(*table, path=located.path)
-        form = _format(located, root)
         opened = Opened(
             path=located.path,
             format=form,

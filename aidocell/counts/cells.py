@@ -11,7 +11,7 @@ import pandas as pd
 
 from aidocell.counts.damage import reading
 from aidocell.counts.formats import open_text
-from aidocell.errors import InputError
+from aidocell.errors import InputError, printable
 
 __all__ = ["listed_cells", "select_cells"]
 
@@ -31,7 +31,8 @@ def listed_cells(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if not path.is_file():
-        what = f"the list of cells {path} does not exist"
+        why = "is no file" if path.exists() else "does not exist"
+        what = f"the list of cells {path} {why}"
         raise InputError("E_FILE_MISSING", what, fix="check the path given to --cells")
     with reading(path, "the list of cells"), open_text(path) as handle:
         lines = [line for line in handle if line.strip()]
@@ -52,13 +53,19 @@ def select_cells(cells: pd.Index, wanted: list[str], *, path: Path, listing: Pat
         ``E_NO_CELLS``: no cell of the file is listed.
     """
     kept = cells.isin(set(wanted))
-    missing = len(set(wanted)) - len(set(cells[kept]))
+    missing = [name for name in dict.fromkeys(wanted) if name not in cells]
     if not kept.any():
         shown = f"{_some(wanted)} in {listing}, {_some(cells)} in {path}"
         what = f"none of the {len(wanted):,} cells of {listing} is in {path} ({shown})"
         raise InputError("E_NO_CELLS", what, fix="give barcodes as the file spells them to --cells")
     if missing:
-        _log.warning("%s: %d of the cells listed in %s are not there", path, missing, listing)
+        _log.warning(
+            "%s lacks %d of the cells listed in %s: %s",
+            path,
+            len(missing),
+            listing,
+            printable(_some(missing)),
+        )
     return np.asarray(kept)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from aidocell.counts.damage import STORE_SUFFIX, damaged
+from aidocell.counts.damage import STORE_SUFFIX, damaged, reading
 from aidocell.errors import InputError
 
 __all__ = ["Located", "locate", "mtx_files", "open_text"]
@@ -81,9 +81,11 @@ def _format(path: Path, what: str, fix: str = _FIX) -> InputError:
 
 
 def _locate_file(path: Path) -> Located:
-    with path.open("rb") as handle:
-        head = handle.read(8)
-    if _is_hdf5(path, head):
+    with reading(path, "its first bytes"):
+        with path.open("rb") as handle:
+            head = handle.read(8)
+        is_hdf5 = _is_hdf5(path, head)
+    if is_hdf5:
         return Located(path, "hdf5")
     if head.startswith((ZIP, EMPTY_ZIP)):
         return Located(path, "zarr-zip", _root_in_zip(path))

@@ -13,7 +13,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from aidocell.counts.damage import damaged, reading
@@ -52,11 +54,20 @@ def _command(located: Located) -> list[str]:
     return [sys.executable, "-P", "-m", __name__, str(located.path), located.kind, located.root]
 
 
+def _limit() -> float:
+    given = os.environ.get("AIDOCELL_PROBE_SECONDS") or _SECONDS
+    with suppress(ValueError):
+        if 0 < (seconds := float(given)) < threading.TIMEOUT_MAX:
+            return seconds
+    what = f"AIDOCELL_PROBE_SECONDS is '{given}'"
+    raise InputError("E_USAGE", what, fix="give a number of seconds, or unset it")
+
+
 def _ask_child(located: Located) -> dict:
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    limit = float(os.environ.get("AIDOCELL_PROBE_SECONDS", _SECONDS))
+    limit = _limit()
     try:
         child = subprocess.run(
             _command(located), capture_output=True, env=environment, timeout=limit

@@ -337,6 +337,7 @@ def test_listed_cells_that_are_not_there_are_counted_in_a_warning(values, tmp_pa
     listing.write_text(f"{barcodes(1)[0]}\nNOT-THERE\nNOR-THIS\n")
     read_counts(write(values, tmp_path, "h5ad-csr"), cells=listing)
     assert "2 of the cells listed" in caplog.text
+    assert "NOT-THERE, NOR-THIS" in caplog.text
 
 
 # ---------------------------------------------------------------- values

@@ -27,7 +27,7 @@ from make_files import (
 )
 from scipy import sparse
 
-from aidocell.counts import InputOptions, open_counts, probe, read_counts
+from aidocell.counts import InputOptions, formats, open_counts, probe, read_counts
 from aidocell.errors import InputError, MachineError
 from aidocell.store import write_store
 
@@ -715,3 +715,33 @@ def test_no_space_for_rows_on_the_disk_is_the_machines_fault(values, tmp_path, m
         read_counts(write(values, tmp_path, "mtx"))
     assert caught.value.id == "E_DISK_FULL"
     assert tempfile.gettempdir() in caught.value.what
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_named(values, tmp_path, monkeypatch, given):
+    monkeypatch.setenv("AIDOCELL_PROBE_SECONDS", given)
+    with pytest.raises(InputError, match=f"E_USAGE.*AIDOCELL_PROBE_SECONDS is '{given}'"):
+        read_counts(write(values, tmp_path, "h5ad-csr"))
+
+
+def test_a_disk_that_fails_on_the_first_bytes_is_damage(values, tmp_path, monkeypatch):
+    path = write(values, tmp_path, "h5ad-csr")
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(formats, "_is_hdf5", fail)
+    with pytest.raises(InputError, match=r"E_FILE_DAMAGED.*Input/output error"):
+        read_counts(path)
+
+
+def test_embeddings_given_as_counts_are_named(tmp_path):
+    cells = ad.AnnData(obs=pd.DataFrame(index=["c"]), obsm={"X_aidocell": np.ones((1, 2), "f4")})
+    write_store(cells, tmp_path / "e.zarr.zip", provenance={"stage": "embed"})
+    with pytest.raises(InputError, match=r"E_FILE_FORMAT.*output of 'embed'.*counts\.zarr\.zip"):
+        read_counts(tmp_path / "e.zarr.zip")
+
+
+def test_a_folder_as_list_of_cells_is_no_file(values, tmp_path):
+    with pytest.raises(InputError, match=r"E_FILE_MISSING.*is no file"):
+        read_counts(write(values, tmp_path, "h5ad-csr"), cells=tmp_path)
