@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -17,6 +18,7 @@ __all__ = ["CHRM_SUFFIX", "Vocabulary", "vocabulary_of"]
 
 # A second entry of a mitochondrial gene, which no input fills.
 CHRM_SUFFIX = "__chrM"
+_HUB_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,25 @@ def _bad(what: str) -> InputError:
 
 
 def vocabulary_of(checkpoint: str | Path) -> Vocabulary:
-    """The gene list that a checkpoint folder brings, else the built-in one (also for a hub id)."""
-    own = Path(checkpoint) / "genes.tsv"
-    return Vocabulary.read(own) if own.is_file() else Vocabulary.builtin()
+    """The gene list that a checkpoint folder brings, else the built-in one (also for a hub id).
+
+    Raises
+    ------
+    InputError
+        ``E_MODEL_MISSING``: no folder of a checkpoint, nor of the form of a hub id.
+        ``E_MODEL_CONFIG``: its list is bad.
+    """
+    folder = Path(checkpoint).expanduser()
+    own = folder / "genes.tsv"
+    if own.is_file():
+        return Vocabulary.read(own)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise _no_checkpoint(f"{folder} has no config.json")
+    if not folder.is_dir() and not _HUB_ID.fullmatch(str(checkpoint)):
+        raise _no_checkpoint(f"{checkpoint} is neither a folder nor a hub id")
+    return Vocabulary.builtin()
+
+
+def _no_checkpoint(what: str) -> InputError:
+    fix = "give a folder with config.json and weights, or a hub id such as genbio-ai/AIDO.Cell-3M"
+    return InputError("E_MODEL_MISSING", what, fix=fix)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aidocell.errors import InputError
-from aidocell.genes import Vocabulary
+from aidocell.genes import Vocabulary, vocabulary_of
 
 
 def test_builtin_vocabulary_has_19264_genes_in_model_order():
@@ -95,3 +95,17 @@ def test_index_of_symbol_gives_the_position():
     genes = Vocabulary.builtin()
     for index in np.linspace(0, len(genes) - 1, 50).astype(int):
         assert genes.index_of_symbol[genes.symbols[index]] == index
+
+
+def test_a_misspelt_checkpoint_is_not_taken_for_the_built_in_list(tmp_path):
+    for name in ("nomodel", str(tmp_path / "nomodel"), "~/no/model", str(tmp_path)):
+        with pytest.raises(InputError, match="E_MODEL_MISSING"):
+            vocabulary_of(name)
+    assert vocabulary_of("genbio-ai/AIDO.Cell-3M").is_builtin
+
+
+def test_the_home_of_the_user_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/genes.tsv").write_text("symbol\tensembl_id\nA\t\n")
+    assert vocabulary_of("~/model").symbols == ("A",)
