@@ -90,7 +90,7 @@ def gather(
     ------
     InputError
         ``E_STORE_MISMATCH``: a shard of another plan, or one too few; ``E_STORE_DAMAGED``: a torn
-        one.
+        one; ``E_NO_CELLS``: no cell has a count in the model's genes.
     """
     planned = read_plan(plan)
     with _planned_counts(counts, planned) as store:
@@ -103,6 +103,9 @@ def gather(
         provenance["left_out"] = left_out
     in_order = obs.index[~obs.index.isin(left_out)]
     require_same("cells", in_order.tolist(), names, where=f"the shards of {plan}")
+    if not names:
+        what = f"none of the {len(obs):,} cells of {counts} has a count in the model's genes"
+        raise InputError("E_NO_CELLS", what, fix="give a matrix with counts, or another --layer")
     vectors = np.concatenate([part.obsm[EMBEDDING] for part in parts])
     gathered = ad.AnnData(obs=obs.loc[names], obsm={EMBEDDING: vectors})
     write_store(gathered, output, provenance=provenance, overwrite=overwrite)

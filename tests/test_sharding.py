@@ -181,6 +181,17 @@ def test_refused_input_leaves_nothing_beside_the_output(tmp_path, tiny_checkpoin
     assert list(folder.iterdir()) == []
 
 
+def test_a_matrix_without_any_count_is_refused(tmp_path, tiny_checkpoint):
+    cells = make_cells(3)
+    cells.X = cells.X * 0
+    cells.write_h5ad(tmp_path / "zero.h5ad")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"E_NO_CELLS.*none of the 3 cells"):
+        embed_file(tmp_path / "zero.h5ad", tiny_checkpoint, folder / "e.zarr.zip")
+    assert list(folder.iterdir()) == []
+
+
 def test_an_output_that_a_living_process_holds_is_refused(tmp_path, cells_file, tiny_checkpoint):
     with hold(tmp_path / ".e.zarr.zip.lock"), pytest.raises(MachineError, match="E_LOCKED"):
         embed_file(cells_file, tiny_checkpoint, tmp_path / "e.zarr.zip")
