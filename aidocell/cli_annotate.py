@@ -62,7 +62,7 @@ def train(
     from aidocell.tasks.annotate_files import annotate_train
     from aidocell.tasks.train import require_trainable
 
-    refuse_existing(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite, inputs=[labelled])
     require_trainable(method)
     columns = {"--label": label, "--group": group}
     with embedded(
@@ -101,7 +101,7 @@ def apply(
     from aidocell.tasks.annotate_files import annotate_apply
     from aidocell.tasks.classifier_folder import load_classifier
 
-    refuse_existing(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite, inputs=[query, classifier])
     known = load_classifier(classifier)
     embedding = {"pooling": known.pooling, **embedding}
     with embedded(
@@ -140,7 +140,7 @@ def evaluate(
     from aidocell.standalone import labelled_stores
     from aidocell.tasks.annotate_files import annotate_evaluate
 
-    refuse_existing(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite, inputs=[labelled])
     with labelled_stores(
         labelled,
         model=model,

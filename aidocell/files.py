@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,14 +129,21 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
+def refuse_existing(
+    path: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = ()
+) -> None:
     """Refuse an output before any work is done for it.
+
+    Parameters
+    ----------
+    inputs
+        What the output is made from: it is never replaced, also with `overwrite`.
 
     Raises
     ------
     InputError
         ``E_OUTPUT_EXISTS``: `path` is there and may not be replaced; ``E_USAGE``: it could not be
-        written.
+        written, or is one of `inputs`.
     """
     path = Path(path)
     if path.name in ("", ".."):
@@ -147,6 +154,8 @@ def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
         path.with_name(path.name + "x" * _NAME_ADDED).exists()
     except OSError as error:
         raise _not_writable(path, str(error.strerror)) from error
+    if there and any(_is_same(path, source) for source in inputs):
+        raise InputError("E_USAGE", f"{path} is the input itself", fix="choose another output")
     if there and not overwrite:
         raise InputError(
             "E_OUTPUT_EXISTS", f"{path} is already there", fix="give --overwrite to replace it"
@@ -161,6 +170,13 @@ def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
         raise _not_writable(path, f"{folder} is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _not_writable(path, f"no permission to write to {folder}")
+
+
+def _is_same(path: Path, source: str | Path) -> bool:
+    try:
+        return path.samefile(source)
+    except (OSError, ValueError):  # a source that is not there is for its reader to name
+        return False
 
 
 def _is_foreign(path: Path) -> bool:

@@ -76,7 +76,7 @@ def embed_file(
         ``E_LOCKED``, ``E_GPU_MEMORY``, ``E_DISK_FULL``; work so far stays.
     """
     output = Path(output)
-    refuse_existing(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite, inputs=[source])
     if not output.name.endswith(SUFFIX):
         raise InputError(
             "E_USAGE", f"the output {output} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"

@@ -241,7 +241,7 @@ class StoreWriter:
 
 def export(path: str | Path, output: str | Path, *, overwrite: bool = False) -> None:
     """Write a verified store as ``.h5ad`` for scanpy, Seurat or CELLxGENE."""
-    refuse_existing(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite, inputs=[path])
     adata = read_store(path)
     with atomic(output) as temporary:
         adata.write_h5ad(temporary, compression="gzip")

@@ -262,3 +262,14 @@ def test_the_longest_name_that_is_accepted_can_be_written(tmp_path):
     write(output)
     with pytest.raises(InputError, match="too long"):
         refuse_existing(output.with_name(output.name + "x"), overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_never_replaces_its_own_input(tmp_path, overwrite):
+    (tmp_path / "cells").write_text("the only copy")
+    (tmp_path / "link").symlink_to("cells")
+    for name in ("cells", "link"):
+        with pytest.raises(InputError, match=r"E_USAGE.*the input itself"):
+            refuse_existing(tmp_path / name, overwrite=overwrite, inputs=[tmp_path / "cells"])
+    refuse_existing(tmp_path / "new", overwrite=False, inputs=[tmp_path / "cells"])
+    refuse_existing(tmp_path / "cells", overwrite=True, inputs=[tmp_path / "gone"])

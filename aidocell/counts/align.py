@@ -118,7 +118,7 @@ def align_file(
         What reading and checking raise; ``E_NO_CELLS`` and ``E_CELL_NAMES`` where `keep` is empty
         or names a cell that the file does not have; ``E_OUTPUT_EXISTS``.
     """
-    refuse_existing(output, overwrite=overwrite)
+    refuse_existing(output, overwrite=overwrite, inputs=[path])
     options = options or InputOptions()
     with open_counts(path, options) as source:
         tally = Tally.of(source, vocabulary=vocabulary)
