@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -94,10 +95,11 @@ def gather(
     """
     planned = read_plan(plan)
     with _planned_counts(counts, planned) as store:
-        obs = store.obs
+        obs, counted = store.obs, store.provenance
     parts = [_read_shard(path, planned) for path in sorted(shards, key=first_row)]
     names = [name for part in parts for name in part.obs_names]
-    provenance = dict(parts[0].uns["aidocell"])
+    # the shards may be older than the counts, made from another file that held the same
+    provenance = {**parts[0].uns["aidocell"], **_input_of(counted)}
     left_out = [name for part in parts for name in part.uns["aidocell"].get("left_out", [])]
     if left_out:
         provenance["left_out"] = left_out
@@ -143,7 +145,8 @@ def run_shard(
             fix="use --precision float32, or another checkpoint",
         )
     log.info("rows %d-%d: %.3g cells/s", *rows, len(vectors) / (time.monotonic() - began))
-    provenance = _provenance(plan, runtime, names[~has_counts].tolist())
+    left_out = names[~has_counts].tolist()
+    provenance = {**_provenance(plan, runtime, left_out), **_input_of(store.provenance)}
     shard = ad.AnnData(obs=pd.DataFrame(index=names[has_counts]), obsm={EMBEDDING: vectors})
     write_store(shard, output, provenance=provenance, overwrite=True)
 
@@ -165,6 +168,11 @@ def _provenance(plan: dict, runtime: Runtime, left_out: list[str]) -> dict:
         "resolved": asdict(runtime),
         **({"left_out": left_out} if left_out else {}),
     }
+
+
+def _input_of(counts: Mapping[str, Any]) -> dict[str, str]:
+    """The sha256 of the file that counts of this provenance were read from."""
+    return {"input_sha256": counts["input_sha256"]}
 
 
 def _read_shard(path: str | Path, plan: dict) -> ad.AnnData:

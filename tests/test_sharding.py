@@ -88,7 +88,22 @@ def test_provenance_says_what_was_asked_for_and_what_it_became(
     assert record["options"] == {"pooling": "mean", "precision": "auto", "attention": "auto"}
     assert record["resolved"]["attention"] == "sdpa"
     assert record["model"]["sha256"] == checkpoint_info(tiny_checkpoint).sha256
+    assert record["input_sha256"] == sha256(cells_file)
     assert str(tmp_path) not in str(record)
+
+
+def test_gathered_embeddings_name_the_input_of_today_and_keep_its_older_shards(
+    tmp_path, counts, cells_file, tiny_checkpoint
+):
+    run_shards(counts, tiny_checkpoint, tmp_path, size=40)
+    shard, output = tmp_path / "0-40.zarr.zip", tmp_path / "embeddings.zarr.zip"
+    assert read_store(shard).uns["aidocell"]["input_sha256"] == sha256(cells_file)
+    again = ad.read_h5ad(cells_file)
+    again.uns["note"] = "the same counts in a file of other bytes"
+    again.write_h5ad(cells_file)
+    align_file(cells_file, counts, vocabulary=load_model(tiny_checkpoint).genes, overwrite=True)
+    gather(counts, tmp_path / "shards.json", [shard], output)
+    assert read_store(output).uns["aidocell"]["input_sha256"] == sha256(cells_file)
 
 
 def test_a_plan_is_kept_until_its_key_changes(tmp_path, counts, tiny_checkpoint):

@@ -20,7 +20,7 @@ from aidocell.counts.source import open_counts
 from aidocell.errors import InputError
 from aidocell.files import refuse_existing, sha256_file
 from aidocell.genes import Vocabulary
-from aidocell.provenance import REVISION, VERSION
+from aidocell.provenance import REVISION, VERSION, run_key
 from aidocell.store import StoreWriter
 
 __all__ = ["align", "align_file"]
@@ -124,7 +124,7 @@ def align_file(
         tally = Tally.of(source, vocabulary=vocabulary)
         obs = storable(joined(source.obs, extra_obs, where=str(path)))
         kept = _kept(source.obs.index, keep, path)
-        provenance = _provenance(path, options, tally.placement)
+        provenance = _provenance(path, options, tally.placement, keep=keep, extra_obs=extra_obs)
         var = _var(tally.placement)
         with StoreWriter(output, var=var, provenance=provenance, overwrite=overwrite) as store:
             for start, counts in source.chunks():
@@ -222,11 +222,17 @@ def _narrow(counts: sparse.csr_matrix, where: str) -> sparse.csr_matrix:
     return counts
 
 
-def _provenance(path: str | Path, options: InputOptions, placement: Placement) -> dict:
-    return {
-        "stage": "align",
+def _provenance(
+    path: str | Path,
+    options: InputOptions,
+    placement: Placement,
+    *,
+    keep: Sequence[str] | None,
+    extra_obs: pd.DataFrame | None,
+) -> dict:
+    """What goes into aligned counts, with the key of all that can change them."""
+    made_from = {
         "revision": REVISION["align"],
-        "version": VERSION,
         "genes_sha256": placement.vocabulary.sha256,
         "input_sha256": input_sha256(path),
         "options": {
@@ -236,3 +242,9 @@ def _provenance(path: str | Path, options: InputOptions, placement: Placement) -
             "round": options.round,
         },
     }
+    key = run_key(
+        **made_from,
+        keep=None if keep is None else list(keep),
+        extra_obs=None if extra_obs is None else extra_obs.to_csv(),
+    )
+    return {"stage": "align", "version": VERSION, "run_key": key, **made_from}

@@ -409,3 +409,18 @@ def test_pbmc3k_is_aligned_in_seconds_and_measures_18840_genes():
     assert time.process_time() - start < 3
     assert int(aligned.var["measured"].sum()) == 18_840
     assert aligned.n_obs == 2_700
+
+
+def test_the_run_key_of_counts_changes_with_all_that_can_change_them(messy_file, tmp_path):
+    kept = read_counts(messy_file).obs_names.tolist()
+    column = pd.DataFrame({"donor": "a"}, index=kept)
+    wanted = [{}, {"keep": kept[:1]}, {"keep": kept[1:]}, {"extra_obs": column}]
+    wanted.append({"vocabulary": Vocabulary(("C18orf21", "PLCXD1"), ("", ""))})
+    keys = []
+    for number, options in enumerate([*wanted, {}]):
+        path = tmp_path / f"{number}.zarr.zip"
+        align_file(messy_file, path, min_share=0, **options)
+        with StoreReader(path) as store:
+            keys.append(store.provenance["run_key"])
+    assert keys[0] == keys[-1]
+    assert len(set(keys)) == len(wanted)
