@@ -35,8 +35,10 @@ localrules:
 rule all:
     default_target: True
     input:
-        "results/report/report.html",
+        EACH_EMBEDDING,
         "results/manifest.tsv",
+        # each by name: Snakemake misses no deleted file that a finished one was made from
+        **OUTPUTS,
 
 
 rule check_only:

@@ -80,7 +80,7 @@ def _row_damage(root: Path, row: dict[str, str]) -> list[InputError]:
         if not file.resolve().is_relative_to(root.resolve()):
             return [_damage(file, "lies outside the results folder")]
         if not file.is_file():
-            return [_damage(file, "is gone")]
+            return [_damage(file, "is gone", fix="run the study again")]
         if sha256_file(file) != row["sha256"]:
             return [_damage(file, "is not as it was written")]
     except (OSError, ValueError, RuntimeError) as error:  # what can be no path, or a loop of links
@@ -88,8 +88,8 @@ def _row_damage(root: Path, row: dict[str, str]) -> list[InputError]:
     return []
 
 
-def _damage(file: Path, what: str) -> InputError:
-    return InputError("E_STORE_DAMAGED", f"{file} {what}", fix="delete it and run the study again")
+def _damage(file: Path, what: str, *, fix: str = "delete it and run the study again") -> InputError:
+    return InputError("E_STORE_DAMAGED", f"{file} {what}", fix=fix)
 
 
 def _unknown(path: Path) -> InputError:

@@ -65,6 +65,33 @@ def test_a_threshold_that_keeps_the_same_cells_embeds_nothing_anew(study_copy):
     assert study_copy.jobs() == set()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "samples/a/qc.parquet",
+        "samples/a/counts.zarr.zip",
+        "samples/b/embeddings.zarr.zip",
+        "study/annotate/per_class.tsv",
+        "report/samples.tsv",
+    ],
+)
+def test_a_deleted_output_is_made_again(study_copy, name):
+    (study_copy.results / name).unlink()
+    assert study_copy.jobs() - {"all"}
+
+
+def test_what_verify_advises_mends_a_damaged_output(study_copy):
+    before = study_copy.times(SHARDS)
+    damaged = study_copy.results / "samples/a/embeddings.zarr.zip"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (error,) = find_damage(study_copy.results)
+    assert error.fix == "delete it and run the study again"
+    damaged.unlink()
+    study_copy.snakemake()
+    assert find_damage(study_copy.results) == []
+    assert study_copy.times(SHARDS) == before
+
+
 def test_an_added_sample_is_computed_alone(study_copy):
     before = study_copy.times("samples/[ab]/**/*.zarr.zip")
     study_copy.add_sample("c", seed=3)

@@ -56,19 +56,25 @@ rule report:
         "../scripts/report.py"
 
 
+# Every output that is handed on, by the rule that makes it.
+OUTPUTS = {
+    "model": rules.model.output.record,
+    "admit": "results/admission.tsv",
+    "check": expand("results/samples/{sample}/audit.json", sample=SAMPLES),
+    "qc": per_sample("results/samples/{sample}/qc.parquet"),
+    "align": per_sample("results/samples/{sample}/counts.zarr.zip"),
+    "plan": per_sample("results/samples/{sample}/shards.json"),
+    "gather": EMBEDDINGS,
+    "annotate": STUDY_TABLES,
+    "map": rules.map.output.table,
+    "report": list(rules.report.output),
+}
+
+
 rule manifest:
     input:
         EACH_EMBEDDING,
-        model=rules.model.output.record,
-        admit="results/admission.tsv",
-        check=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
-        qc=per_sample("results/samples/{sample}/qc.parquet"),
-        align=per_sample("results/samples/{sample}/counts.zarr.zip"),
-        plan=per_sample("results/samples/{sample}/shards.json"),
-        gather=EMBEDDINGS,
-        annotate=STUDY_TABLES,
-        map=rules.map.output.table,
-        report=rules.report.output,
+        **OUTPUTS,
     output:
         table="results/manifest.tsv",
     log:
