@@ -18,6 +18,7 @@ __all__ = [
     "atomic",
     "fsync_folder",
     "raise_if_full",
+    "read_json",
     "refuse_existing",
     "remove",
     "sha256_file",
@@ -189,6 +190,28 @@ def sha256_file(path: str | Path) -> str:
     """Hex sha256 of a file's bytes."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_json(path: str | Path) -> dict:
+    """A record that :func:`write_json` wrote.
+
+    Raises
+    ------
+    InputError
+        ``E_STORE_DAMAGED``: it is no such record.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _no_record(path) from error
+    if not isinstance(content, dict):
+        raise _no_record(path)
+    return content
+
+
+def _no_record(path: str | Path) -> InputError:
+    what = f"{path} is torn or changed: it is no record that aidocell wrote"
+    return InputError("E_STORE_DAMAGED", what, fix="delete it and run the same command again")
 
 
 def write_json(path: str | Path, content: object) -> None:

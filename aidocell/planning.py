@@ -6,12 +6,11 @@ checkpoint or other options simply lies elsewhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aidocell.files import write_json
+from aidocell.files import read_json, write_json
 from aidocell.provenance import REVISION, require_same, run_key
 from aidocell.store import StoreReader
 
@@ -88,7 +87,7 @@ def plan_rows(
 
 def read_plan(path: str | Path) -> dict:
     """A plan as :func:`plan_shards` wrote it."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def first_row(path: str | Path) -> int:

@@ -8,7 +8,14 @@ import pytest
 
 from aidocell import files
 from aidocell.errors import InputError, MachineError
-from aidocell.files import atomic, refuse_existing, remove, sha256_file, write_json
+from aidocell.files import (
+    atomic,
+    read_json,
+    refuse_existing,
+    remove,
+    sha256_file,
+    write_json,
+)
 
 
 def write(path, content="new"):
@@ -273,3 +280,12 @@ def test_an_output_never_replaces_its_own_input(tmp_path, overwrite):
             refuse_existing(tmp_path / name, overwrite=overwrite, inputs=[tmp_path / "cells"])
     refuse_existing(tmp_path / "new", overwrite=False, inputs=[tmp_path / "cells"])
     refuse_existing(tmp_path / "cells", overwrite=True, inputs=[tmp_path / "gone"])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '"x"', "\x00\x01"])
+def test_a_record_that_is_none_is_damage_and_not_a_bug(tmp_path, content):
+    (tmp_path / "r.json").write_text(content)
+    with pytest.raises(InputError, match=r"E_STORE_DAMAGED.*r\.json.*delete it"):
+        read_json(tmp_path / "r.json")
+    write_json(tmp_path / "r.json", {"cells": 3})
+    assert read_json(tmp_path / "r.json") == {"cells": 3}

@@ -206,8 +206,13 @@ def write_qc(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_qc(path: str | Path) -> pd.DataFrame:
-    """Read what :func:`write_qc` wrote, with ``attrs["bounds"]``."""
-    content = pq.read_table(path)
+    """Read what :func:`write_qc` wrote, with ``attrs["bounds"]``; ``E_STORE_DAMAGED``."""
+    try:
+        content = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        what = f"{path} is torn or changed: {str(error).splitlines()[0]}"
+        fix = "delete it and run the same command again"
+        raise InputError("E_STORE_DAMAGED", what, fix=fix) from error
     table = content.to_pandas()
     table.attrs.update(json.loads((content.schema.metadata or {}).get(_METADATA, b"{}")))
     return table

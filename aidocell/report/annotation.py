@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from aidocell.baselines import METHODS
 from aidocell.evaluate.tables import tsv_text
+from aidocell.files import read_json
 
 __all__ = [
     "Annotation",
@@ -211,7 +211,7 @@ def _table(path: Path, as_given: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _or_zero(estimate: Estimate | None) -> float:

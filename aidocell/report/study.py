@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from aidocell.counts.qc import read_qc
+from aidocell.files import read_json
 from aidocell.report.annotation import Annotation, read_annotation
 from aidocell.report.cellmap import (
     PREDICTED,
@@ -252,4 +252,4 @@ def _from_card(checkpoint: str | Path | None) -> dict:
 
 
 def _json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}

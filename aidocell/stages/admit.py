@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from aidocell.errors import InputError
-from aidocell.files import atomic
+from aidocell.files import atomic, read_json
 
 __all__ = ["admit", "admitted_samples"]
 
@@ -33,10 +32,7 @@ def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample
     InputError
         The first refused sample's error, or ``E_NO_CELLS`` where none is left.
     """
-    rows = [
-        _row(name, json.loads(Path(path).read_text(encoding="utf-8")))
-        for name, path in audits.items()
-    ]
+    rows = [_row(name, read_json(path)) for name, path in audits.items()]
     refused = [row for row in rows if row["accepted"] == "no"]
     for row in refused:
         log.error("sample {sample} is refused: {error}: {what}; {fix}".format(**row))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aidocell.files import read_json
 from aidocell.planning import plan_shards
 
 __all__ = ["plan_sample"]
@@ -19,7 +19,7 @@ def plan_sample(
     plan_shards(
         counts,
         output,
-        checkpoint=json.loads(Path(model_record).read_text(encoding="utf-8")),
+        checkpoint=read_json(model_record),
         pooling=embed["pooling"],
         precision=embed["precision"],
         attention=embed["attention"],

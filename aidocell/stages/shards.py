@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from aidocell.files import read_json
 
 __all__ = ["shard_paths"]
 
 
 def shard_paths(plan: str | Path) -> list[str]:
     """Paths of a plan's shards, beside the plan."""
-    planned = json.loads(Path(plan).read_text())
+    planned = read_json(plan)
     folder = Path(plan).parent / "shards" / planned["key"]
     return [f"{folder}/{start}-{stop}.zarr.zip" for start, stop in planned["shards"]]

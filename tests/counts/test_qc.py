@@ -254,6 +254,12 @@ def test_a_written_table_comes_back_with_its_bounds(tmp_path):
     assert set(back.attrs["bounds"]) == {"n_genes_by_counts", "total_counts", "pct_counts_mt"}
 
 
+def test_a_damaged_table_is_named(tmp_path):
+    (tmp_path / "qc.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"E_STORE_DAMAGED.*qc\.parquet.*delete it"):
+        read_qc(tmp_path / "qc.parquet")
+
+
 def test_equal_tables_give_equal_bytes(tmp_path):
     path = write(counts(), tmp_path, "10x-v3")
     for name in ("a.parquet", "b.parquet"):
