@@ -15,7 +15,7 @@ from scipy import sparse
 from aidocell.counts.looks import ESTIMATED, looks_like
 from aidocell.errors import InputError
 
-__all__ = ["Contract", "canonical", "validate_chunk"]
+__all__ = ["Contract", "canonical"]
 
 _LARGEST = 2.0**53  # beyond it a float64 does not tell neighbouring whole numbers apart
 _ORDER = ("E_NOT_FINITE", "E_NEGATIVE", "E_NOT_COUNTS")
@@ -159,41 +159,3 @@ def _ragged(where: str, what: str) -> InputError:
         f"the sparse matrix of {where} is ragged: {what}",
         fix="export the file again from where it came from",
     )
-
-
-def validate_chunk(
-    matrix: sparse.spmatrix, *, where: str, first_cell: int, round: bool = False
-) -> sparse.csr_matrix:
-    """Check that a chunk holds raw counts, and give them as whole numbers.
-
-    Parameters
-    ----------
-    matrix
-        Cells × genes, any sparse format and number type.
-    where
-        The matrix as the user knows it.
-    first_cell
-        Position of the chunk's first cell in the file, for messages.
-    round
-        Accept estimated counts and round them.
-
-    Returns
-    -------
-    counts
-        CSR, int32 or int64, sorted, without stored zeros; same shape.
-
-    Raises
-    ------
-    InputError
-        ``E_MATRIX_SHAPE``, ``E_MATRIX_TYPE``, ``E_NOT_FINITE``, ``E_NEGATIVE``, ``E_NOT_COUNTS``.
-    """
-    if matrix.dtype.kind not in "iuf":
-        raise InputError(
-            "E_MATRIX_TYPE",
-            f"{where} holds {matrix.dtype} values, not counts",
-            fix="give a matrix of whole numbers",
-        )
-    contract = Contract(where=where, round=round)
-    counts = contract.look(canonical(sparse.csr_matrix(matrix), where=where), first_cell=first_cell)
-    contract.raise_first()
-    return counts

@@ -130,10 +130,6 @@ class Placement:
             aligned.data = aligned.data.astype(np.int32)
         return aligned
 
-    def umis_by_gene(self, umis: np.ndarray) -> np.ndarray:
-        """Totals by vocabulary gene from totals by row (int64)."""
-        return self._columns.T @ umis
-
     def require_human(self, *, where: str) -> None:
         """Raise ``E_SPECIES`` where most rows are names or ids of another species."""
         foreign = np.flatnonzero(self.present & (self.resolution.route == "other_species"))

@@ -8,20 +8,27 @@ from hypothesis.extra import numpy as arrays
 from make_files import counts
 from scipy import sparse
 
-from aidocell.counts.contract import validate_chunk
+from aidocell.counts.contract import Contract, canonical
 from aidocell.counts.looks import ESTIMATED, LOG, SCALED, looks_like
 from aidocell.errors import InputError
 
 
+def look(matrix, *, round=False):
+    contract = Contract(where=where, round=round)
+    chunk = contract.look(canonical(sparse.csr_matrix(matrix), where=where), first_cell=first_cell)
+    contract.raise_first()
+    return chunk
+
+
 def refusal(values, **options) -> InputError:
     with pytest.raises(InputError) as caught:
-        validate_chunk(sparse.csr_matrix(values), where="x.h5ad", first_cell=100, **options)
+        look(sparse.csr_matrix(values), where="x.h5ad", first_cell=100, **options)
     return caught.value
 
 
 @given(arrays.arrays(np.float32, (4, 5), elements=st.integers(0, 2**24).map(float)))
 def test_whole_numbers_come_back_as_they_are(values):
-    chunk = validate_chunk(sparse.csr_matrix(values), where="x", first_cell=0)
+    chunk = look(values)
     np.testing.assert_array_equal(chunk.toarray(), values)
     assert chunk.dtype == np.int32
     assert chunk.nnz == np.count_nonzero(values)
@@ -30,7 +37,7 @@ def test_whole_numbers_come_back_as_they_are(values):
 @pytest.mark.parametrize("form", ["csr", "csc", "coo"])
 def test_any_sparse_format_gives_sorted_rows(form):
     values = counts()
-    chunk = validate_chunk(sparse.csr_matrix(values).asformat(form), where="x", first_cell=0)
+    chunk = look(sparse.csr_matrix(values).asformat(form))
     assert isinstance(chunk, sparse.csr_matrix)
     assert chunk.toarray().tolist() == values.tolist()
 
@@ -57,11 +64,6 @@ def test_not_finite_comes_before_negative_before_fractions():
     assert refusal(values).id == "E_NOT_COUNTS"
 
 
-@pytest.mark.parametrize("dtype", [bool, complex])
-def test_what_is_no_number_is_refused(dtype):
-    assert refusal(np.ones((2, 2), dtype=dtype)).id == "E_MATRIX_TYPE"
-
-
 def test_numbers_too_large_for_counts_are_refused():
     error = refusal([[1e20, 1.0]])
     assert error.id == "E_NOT_COUNTS"
@@ -71,20 +73,20 @@ def test_numbers_too_large_for_counts_are_refused():
 def test_a_gene_twice_in_a_cell_is_refused():
     twice = sparse.csr_matrix((np.ones(3), np.array([1, 2, 1]), np.array([0, 3, 3])), shape=(2, 4))
     with pytest.raises(InputError) as caught:
-        validate_chunk(twice, where="x.h5ad", first_cell=0)
+        look(twice, where="x.h5ad", first_cell=0)
     assert caught.value.id == "E_MATRIX_SHAPE"
 
 
 def test_the_same_gene_in_neighbouring_cells_is_fine():
     values = np.array([[0, 0, 1], [0, 0, 2], [0, 0, 0], [0, 0, 3]])
-    chunk = validate_chunk(sparse.csr_matrix(values), where="x", first_cell=0)
+    chunk = look(values)
     assert chunk.toarray().tolist() == values.tolist()
 
 
 def test_estimated_counts_are_rounded_to_the_nearest():
     values = counts().astype(float)
     values[0, 0], values[0, 1] = 2.7, 0.2
-    chunk = validate_chunk(sparse.csr_matrix(values), where="x", first_cell=0, round=True)
+    chunk = look(values, round=True)
     np.testing.assert_array_equal(chunk.toarray(), np.rint(values))
     assert chunk.data.all()
 
