@@ -13,7 +13,7 @@ from aidocell.counts.looks import ESTIMATED, LOG, SCALED, looks_like
 from aidocell.errors import InputError
 
 
-def look(matrix, *, round=False):
+def look(matrix, *, where="x", first_cell=0, round=False):
     contract = Contract(where=where, round=round)
     chunk = contract.look(canonical(sparse.csr_matrix(matrix), where=where), first_cell=first_cell)
     contract.raise_first()
