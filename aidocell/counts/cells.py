@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -69,5 +70,5 @@ def select_cells(cells: pd.Index, wanted: list[str], *, path: Path, listing: Pat
     return np.asarray(kept)
 
 
-def _some(names) -> str:
+def _some(names: Iterable[str]) -> str:
     return ", ".join(map(str, names[:3])) or "nothing"

@@ -15,7 +15,7 @@ from scipy import sparse
 from aidocell.counts.looks import ESTIMATED, looks_like
 from aidocell.errors import InputError
 
-__all__ = ["Contract", "canonical"]
+__all__ = ["Contract", "canonical", "ragged"]
 
 _LARGEST = 2.0**53  # beyond it a float64 does not tell neighbouring whole numbers apart
 _ORDER = ("E_NOT_FINITE", "E_NEGATIVE", "E_NOT_COUNTS")
@@ -144,16 +144,17 @@ def canonical(matrix: sparse.csr_matrix, *, where: str) -> sparse.csr_matrix:
     """
     indices = matrix.indices
     if indices.size and (indices.min() < 0 or indices.max() >= matrix.shape[1]):
-        raise _ragged(where, f"an index is outside its {matrix.shape[1]:,} genes")
+        raise ragged(where, f"an index is outside its {matrix.shape[1]:,} genes")
     if not matrix.has_sorted_indices:
         matrix = matrix.sorted_indices()
     same = np.flatnonzero(matrix.indices[1:] == matrix.indices[:-1]) + 1
     if np.setdiff1d(same, matrix.indptr).size:
-        raise _ragged(where, "a gene occurs twice in one cell")
+        raise ragged(where, "a gene occurs twice in one cell")
     return matrix
 
 
-def _ragged(where: str, what: str) -> InputError:
+def ragged(where: str, what: str) -> InputError:
+    """``E_MATRIX_SHAPE`` for a sparse matrix whose parts disagree."""
     return InputError(
         "E_MATRIX_SHAPE",
         f"the sparse matrix of {where} is ragged: {what}",

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from aidocell.counts.contract import ragged
 from aidocell.counts.damage import damaged, reading
 from aidocell.counts.formats import open_text
-from aidocell.counts.matrix import SparseByCell, ragged
+from aidocell.counts.matrix import SparseByCell
 from aidocell.counts.spill import BLOCK, Arrays, on_disk, spill
 from aidocell.errors import InputError
 

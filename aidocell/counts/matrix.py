@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import h5py
 import numpy as np
 import zarr
 from scipy import sparse
 
-from aidocell.counts.contract import canonical
+from aidocell.counts.contract import canonical, ragged
 from aidocell.counts.damage import reading
 from aidocell.counts.frames import Node, attribute
 from aidocell.counts.spill import BLOCK, spill
@@ -26,12 +27,13 @@ __all__ = [
     "SparseByCell",
     "SparseByGene",
     "open_matrix",
-    "ragged",
     "require_numbers",
 ]
 
 _ENTRIES = 32 << 20  # entries of a sparse chunk, so that deep cells make it shorter
 _DENSE_BYTES = 64 << 20
+
+Stored = np.ndarray | h5py.Dataset | zarr.Array  # in memory, or read from the file by slices
 
 
 class Matrix(Protocol):
@@ -45,12 +47,6 @@ class Matrix(Protocol):
 
     def check(self) -> None:
         """Look for ragged parts of the whole matrix, without looking at its values."""
-
-
-def ragged(where: str, why: str) -> InputError:
-    """``E_MATRIX_SHAPE`` for a sparse matrix whose parts disagree."""
-    fix = "export the file again from where it came from"
-    return InputError("E_MATRIX_SHAPE", f"the sparse matrix of {where} is ragged: {why}", fix=fix)
 
 
 def require_numbers(matrix: Matrix, where: str) -> None:
@@ -75,7 +71,16 @@ class SparseByCell:
         The file, and the matrix in it, for messages.
     """
 
-    def __init__(self, data, indices, indptr: np.ndarray, n_genes: int, *, path, where) -> None:
+    def __init__(
+        self,
+        data: Stored,
+        indices: Stored,
+        indptr: np.ndarray,
+        n_genes: int,
+        *,
+        path: Path,
+        where: str,
+    ) -> None:
         self.data, self.indices = data, indices
         self.path, self.where = path, where
         self.shape = (max(len(indptr) - 1, 0), n_genes)
@@ -106,7 +111,7 @@ class SparseByCell:
         return compressed(data, indices, self.indptr[start : stop + 1], self.shape[1], self.where)
 
 
-def checked_indptr(indptr: np.ndarray, data, indices, where: str) -> np.ndarray:
+def checked_indptr(indptr: np.ndarray, data: Stored, indices: Stored, where: str) -> np.ndarray:
     """The pointer as int64, if it fits its data."""
     if indptr.ndim != 1 or indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
         raise ragged(where, "its index arrays do not hold whole numbers")
@@ -125,7 +130,9 @@ def checked_indptr(indptr: np.ndarray, data, indices, where: str) -> np.ndarray:
     return indptr
 
 
-def compressed(data, indices, indptr, n_columns: int, where: str) -> sparse.csr_matrix:
+def compressed(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n_columns: int, where: str
+) -> sparse.csr_matrix:
     """CSR of a slice of arrays; indices are checked before compiled code trusts them."""
     if len(indices) and (indices.min() < 0 or indices.max() >= n_columns):
         raise ragged(where, f"an index is outside its {n_columns:,} genes")
@@ -139,7 +146,16 @@ def compressed(data, indices, indptr, n_columns: int, where: str) -> sparse.csr_
 class SparseByGene:
     """Compressed columns: turned over to cells on the disk when first read."""
 
-    def __init__(self, data, indices, indptr: np.ndarray, n_cells: int, *, path, where) -> None:
+    def __init__(
+        self,
+        data: Stored,
+        indices: Stored,
+        indptr: np.ndarray,
+        n_cells: int,
+        *,
+        path: Path,
+        where: str,
+    ) -> None:
         self.data, self.indices = data, indices
         self.path, self.where = path, where
         self.shape = (n_cells, max(len(indptr) - 1, 0))
@@ -179,7 +195,7 @@ class SparseByGene:
 class Dense:
     """A dense array, read by blocks of cells of at most 64 MiB."""
 
-    def __init__(self, array, *, path, where) -> None:
+    def __init__(self, array: Stored, *, path: Path, where: str) -> None:
         self.array, self.path, self.where = array, path, where
         self.shape = tuple(array.shape)
         self.dtype = array.dtype

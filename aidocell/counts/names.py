@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -225,7 +225,9 @@ def _collect(id_columns: dict[str, list[str]], symbol_columns: dict[str, list[st
     return GeneNames(ids, symbols, (id_column, symbol_column))
 
 
-def _first(columns: dict[str, list[str]], fits) -> tuple[list[str] | None, str | None]:
+def _first(
+    columns: dict[str, list[str]], fits: Callable[[str], bool]
+) -> tuple[list[str] | None, str | None]:
     """For each row the first name that fits, and the column which gave the first of them all."""
     found: list[str] = []
     source = None
@@ -242,6 +244,6 @@ def _is_symbol(name: str) -> bool:
     return bool(name) and not name.isdigit() and not is_ensembl_id(name)
 
 
-def _mostly(values: list[str], fits) -> bool:
+def _mostly(values: list[str], fits: Callable[[str], bool]) -> bool:
     filled = [value for value in values if value]
     return bool(filled) and 2 * sum(map(fits, filled)) >= len(filled)

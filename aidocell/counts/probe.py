@@ -10,6 +10,7 @@ each; only a file that it got through is opened in this process.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -17,10 +18,15 @@ import threading
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aidocell.counts.damage import damaged, reading
 from aidocell.counts.formats import Located, locate
 from aidocell.errors import InputError
+
+if TYPE_CHECKING:  # each is imported where it is needed, so that the child starts fast
+    import h5py
+    import zarr
 
 __all__ = ["probe"]
 
@@ -147,7 +153,7 @@ def _has_10x_groups(path: Path) -> bool:
         return any(isinstance(group, h5py.Group) and "barcodes" in group for group in groups)
 
 
-def _require_filters(path: Path, data) -> None:
+def _require_filters(path: Path, data: h5py.Dataset) -> None:
     import h5py
 
     plist = data.id.get_create_plist()
@@ -186,7 +192,7 @@ def _probe_zip(located: Located) -> str:
     return located.kind
 
 
-def _read_zarr(located: Located, group) -> None:
+def _read_zarr(located: Located, group: zarr.Group) -> None:
     with reading(located.path, "its metadata"):
         names = set(group)
         arrays = [array for name in _PARTS for array in _zarr_arrays(group.get(name))]
@@ -199,7 +205,7 @@ def _read_zarr(located: Located, group) -> None:
             _read(array)
 
 
-def _zarr_arrays(part) -> list:
+def _zarr_arrays(part: zarr.Group | zarr.Array | None) -> list[zarr.Array]:
     """A part that is an array, or all arrays under a group; none where it is not there."""
     import zarr
 
@@ -209,24 +215,17 @@ def _zarr_arrays(part) -> list:
     return [member for member in members if isinstance(member, zarr.Array)]
 
 
-def _read(array) -> None:
+def _read(array: h5py.Dataset | zarr.Array) -> None:
     """Read the first part of an array and its end, by blocks."""
     if array.shape is None or not array.shape:
         array[()]
         return
-    row = max(array.dtype.itemsize, 1) * max(_product(array.shape[1:]), 1)
+    row = max(array.dtype.itemsize, 1) * max(math.prod(array.shape[1:]), 1)
     rows = max(_BLOCK // row, 1)
     last = array.shape[0]
     for start in range(0, min(last, max(_PER_PART // row, 1)), rows):
         array[start : start + rows]
     array[max(last - rows, 0) :]
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
 
 
 _PROBES = {"hdf5": _probe_hdf5, "zarr": _probe_zarr, "zarr-zip": _probe_zip}

@@ -9,10 +9,11 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
+from aidocell.counts.contract import ragged
 from aidocell.counts.damage import reading
 from aidocell.counts.formats import Located, mtx_files, open_text
 from aidocell.counts.market import MarketMatrix
-from aidocell.counts.matrix import SparseByCell, ragged
+from aidocell.counts.matrix import SparseByCell
 from aidocell.counts.names import is_human, texts
 from aidocell.counts.opened import Opened, layer_missing
 

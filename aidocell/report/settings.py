@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 
@@ -75,7 +75,7 @@ def _limits(section: Mapping[str, object] | None) -> dict[str, Limit]:
     return limits
 
 
-def _refuse_unknown(given: Mapping[str, object], known, *, where: str) -> None:
+def _refuse_unknown(given: Mapping[str, object], known: Collection[str], *, where: str) -> None:
     for key in given:
         if key not in known:
             near = get_close_matches(str(key), list(known), n=1)

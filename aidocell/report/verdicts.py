@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,7 +85,7 @@ def _check(name: str, figures: Figures, limit: Limit) -> tuple[Level, str] | Non
     return None
 
 
-def _reason(value: float, words: str, written, against: str) -> str:
+def _reason(value: float, words: str, written: Callable[[float], str], against: str) -> str:
     if words.startswith("median"):
         return f"{words} {written(value)}, {against}"
     return f"{written(value)} {words}, {against}"

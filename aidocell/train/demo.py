@@ -149,7 +149,9 @@ def pretrain(values: np.ndarray, recipe: Recipe, *, seed: int) -> tuple[AidoCell
     return model.eval(), validation_loss(model, held_out, genes, recipe)
 
 
-def _optimizer(model: AidoCell, recipe: Recipe):
+def _optimizer(
+    model: AidoCell, recipe: Recipe
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
     table = model.bert.position_embedding.weight
     others = [weight for weight in model.parameters() if weight is not table]
     optimizer = torch.optim.AdamW(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 from markupsafe import Markup
 
 from aidocell.report import numbers
@@ -208,7 +209,10 @@ def composition(
     )
 
 
-def _stack(top: float, sample: str, counts, marks: Mapping[str, Mark], x: Scale) -> list[Markup]:
+def _stack(
+    top: float, sample: str, counts: pd.Series, marks: Mapping[str, Mark], x: Scale
+) -> list[Markup]:
+    """One sample's bar: its cells by predicted type (`counts`), left to right in the marks' order."""
     total = int(counts.sum())
     parts = [
         text(142, top + 15, shortened(sample, 18), text_anchor="end", class_="name"),
