@@ -153,9 +153,10 @@ def _in_words(kind: str) -> str:
 
 
 def _mend_yaml(config: dict, rules: Mapping[str, Any]) -> None:
-    """Read what YAML makes of an innocent file as it was meant.
+    """Read what YAML and Snakemake make of an innocent configuration as it was meant.
 
-    A section whose keys are all commented out is null, and an unquoted ``off`` is false.
+    A section whose keys are all commented out is null, an unquoted ``off`` is false, and
+    ``--config`` hands on numbers, ``true`` and ``null`` as text.
     """
     for name, rule in rules["properties"].items():
         if rule.get("type") == "object":
@@ -165,6 +166,27 @@ def _mend_yaml(config: dict, rules: Mapping[str, Any]) -> None:
                 _mend_yaml(config[name], rule)
         elif "off" in rule.get("enum", ()) and config.get(name) is False:
             config[name] = "off"
+        elif isinstance(config.get(name), str):
+            config[name] = _unquoted(config[name], rule)
+
+
+def _unquoted(text: str, rule: Mapping[str, Any]) -> Any:
+    """What a text stands for where the schema asks for something else than a text."""
+    kinds = _kinds(rule)
+    if "null" in kinds and text == "null":
+        return None
+    if "string" in kinds or not kinds:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _kinds(rule: Mapping[str, Any]) -> set[str]:
+    """Types that the schema allows; none for a list of words."""
+    given = [part.get("type", []) for part in (rule, *rule.get("anyOf", ()))]
+    return {kind for kinds in given for kind in ([kinds] if isinstance(kinds, str) else kinds)}
 
 
 def _completed(given: Mapping[str, Any], rules: Mapping[str, Any]) -> dict:
@@ -179,8 +201,7 @@ def _completed(given: Mapping[str, Any], rules: Mapping[str, Any]) -> dict:
 
 def _whole(value: Any, rules: Mapping[str, Any]) -> Any:
     """Make a whole number of one written like 5.0, where the schema asks for one."""
-    kinds = [part.get("type", ()) for part in (rules, *rules.get("anyOf", ()))]
-    return int(value) if isinstance(value, float) and any("integer" in k for k in kinds) else value
+    return int(value) if isinstance(value, float) and "integer" in _kinds(rules) else value
 
 
 def _refuse_impossible_flash(embed: Mapping[str, Any]) -> None:

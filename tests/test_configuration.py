@@ -221,3 +221,28 @@ def test_no_configuration_does_anything_but_pass_or_be_refused(config):
         refused = None
         assert check_config(done, SCHEMA) == done
     assert refused is None or (refused.id == "E_CONFIG" and "\n" not in str(refused))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "text", "value"),
+    [
+        ("qc", "min_genes", "151", 151),
+        ("qc", "max_mito", "7.5", 7.5),
+        ("qc", "mads", "null", None),
+        ("input", "round", "true", True),
+        ("input", "layer", "7", "7"),
+        ("embed", "shard_cells", "20", 20),
+        ("embed", "shard_cells", "auto", "auto"),
+        ("embed", "pooling", "max", "max"),
+        ("annotate", "label", "null", None),
+    ],
+)
+def test_values_of_the_command_line_come_as_text_and_are_read(section, key, text, value):
+    assert checked(**{section: {key: text}})[section][key] == value
+
+
+def test_a_text_that_is_no_such_value_is_still_refused():
+    for text in ("many", "", "[1]", "NaN", "1" * 400, "[" * 5000):
+        assert "qc.min_genes" in refusal({"qc": {"min_genes": text}})
+    assert checked(accept_model_license="true")["accept_model_license"] is True
+    assert checked(report={"verdict": {"min_cells": {"fail": "3"}}})
