@@ -11,8 +11,9 @@ from pathlib import Path
 
 from aidocell.errors import InputError
 
-__all__ = ["damaged", "pack", "read_seal", "require_file", "verify"]
+__all__ = ["SUFFIX", "damaged", "pack", "read_seal", "require_file", "verify"]
 
+SUFFIX = ".zarr.zip"
 _COMMENT = b"aidocell sha256 "
 _COMMENT_SIZE = len(_COMMENT) + 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no time goes into the bytes
@@ -43,8 +44,18 @@ def read_seal(path: Path) -> str:
         handle.seek(max(path.stat().st_size - _COMMENT_SIZE, 0))
         comment = handle.read()
     if not comment.startswith(_COMMENT):
-        raise damaged(path, "its closing checksum is missing")
+        raise _unsealed(path)
     return comment.removeprefix(_COMMENT).decode("latin-1")
+
+
+def _unsealed(path: Path) -> InputError:
+    """A store that was cut short, or somebody's data, which nobody must be told to delete."""
+    if path.name.endswith(SUFFIX):
+        what = f"{path} is torn or changed: its closing checksum is missing"
+        fix = "make it again, if aidocell wrote it; if not, it is no output to read as one"
+        return InputError("E_STORE_DAMAGED", what, fix=fix)
+    what = f"{path} is no output of aidocell"
+    return InputError("E_FILE_FORMAT", what, fix=f"give a {SUFFIX} that aidocell wrote")
 
 
 def digest_head(path: Path) -> str:

@@ -26,7 +26,7 @@ from scipy import sparse
 
 from aidocell.errors import InputError
 from aidocell.files import atomic, refuse_existing, remove
-from aidocell.seal import damaged, pack, read_seal, require_file, verify
+from aidocell.seal import SUFFIX, damaged, pack, read_seal, require_file, verify
 
 __all__ = [
     "EMBEDDING",
@@ -39,7 +39,6 @@ __all__ = [
     "write_store",
 ]
 
-SUFFIX = ".zarr.zip"
 EMBEDDING = "X_aidocell"  # where embeddings lie in obsm
 _CHUNK = 1 << 20  # elements of X's arrays in one Zarr chunk
 

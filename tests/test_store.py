@@ -167,3 +167,13 @@ def test_export_opens_in_anndata(good_store, tmp_path):
     exported = ad.read_h5ad(tmp_path / "c.h5ad")
     assert (exported.X != COUNTS).nnz == 0
     assert exported.uns["aidocell"]["stage"] == "align"
+
+
+def test_nobody_is_told_to_delete_data_that_are_no_output(tmp_path):
+    ad.AnnData(np.ones((2, 2), "f4")).write_h5ad(tmp_path / "mine.h5ad")
+    (tmp_path / "mine.zarr.zip").write_bytes((tmp_path / "mine.h5ad").read_bytes())
+    for name, id in (("mine.h5ad", "E_FILE_FORMAT"), ("mine.zarr.zip", "E_STORE_DAMAGED")):
+        with pytest.raises(InputError) as refused:
+            export(tmp_path / name, tmp_path / "out.h5ad")
+        assert refused.value.id == id
+        assert "delete" not in refused.value.fix
