@@ -315,3 +315,34 @@ def test_vectors_of_the_stages_are_those_of_the_python_functions(study):
     expected = aidocell.embed(model, aidocell.align(cells, genes=model.genes))
     found = read_store(study / "samples/one/embeddings.zarr.zip").obsm["X_aidocell"]
     assert np.array_equal(found, expected)
+
+
+def test_a_misspelt_label_stops_the_study_before_anything_is_computed(cells_file, tmp_path):
+    audit = tmp_path / "audit.json"
+    check_sample(
+        str(cells_file),
+        InputOptions(),
+        audit,
+        model=str(TINY),
+        min_share=0.5,
+        columns={"batch": "x"},
+    )
+    assert json.loads(audit.read_text())["columns"] == ["batch", "cell_type", "donor"]
+    table = tmp_path / "admission.tsv"
+    good = {"annotate.label": "cell_type", "annotate.group": "batch"}
+    admit({"a": audit}, table, on_bad_sample="stop", columns=good)
+    with pytest.raises(
+        InputError, match=r"E_LABEL_MISSING.*annotate.label is 'cell_typ'.*cell_type"
+    ):
+        admit({"a": audit}, table, on_bad_sample="skip", columns={"annotate.label": "cell_typ"})
+
+
+def test_a_sample_without_the_column_to_balance_over_is_refused(cells_file, tmp_path):
+    audit = tmp_path / "audit.json"
+    check_sample(
+        str(cells_file), InputOptions(), audit, model=str(TINY), min_share=0.5, balance="tissue"
+    )
+    refusal = json.loads(audit.read_text())
+    assert not refusal["accepted"]
+    assert refusal["error"]["id"] == "E_LABEL_MISSING"
+    assert "subset.balance is 'tissue'" in refusal["error"]["what"]

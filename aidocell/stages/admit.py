@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from aidocell.errors import InputError
 from aidocell.files import atomic, read_json
 
-__all__ = ["admit", "admitted_samples"]
+__all__ = ["admit", "admitted_samples", "require_column"]
 
 log = logging.getLogger(__name__)
 
 _COLUMNS = ("sample", "accepted", "cells", "error", "what", "fix")
 
 
-def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample: str) -> None:
+def admit(
+    audits: Mapping[str, str | Path],
+    output: str | Path,
+    *,
+    on_bad_sample: str,
+    columns: Mapping[str, str | None] = MappingProxyType({}),
+) -> None:
     """Write the table of samples that go on, ``admission.tsv``.
 
     Parameters
@@ -26,13 +33,17 @@ def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample
         ``audit.json`` of each sample, by name.
     on_bad_sample
         ``stop``: one refused sample ends the run, after all are listed; ``skip``: the others go on.
+    columns
+        Columns that the study needs, by the key of the configuration that names them; at least one
+        sample has to have each, or a slip in the name would show after all cells are embedded.
 
     Raises
     ------
     InputError
-        The first refused sample's error, or ``E_NO_CELLS`` where none is left.
+        The first refused sample's error; ``E_LABEL_MISSING``: a column that no sample has.
     """
-    rows = [_row(name, read_json(path)) for name, path in audits.items()]
+    found = {name: read_json(path) for name, path in audits.items()}
+    rows = [_row(name, audit) for name, audit in found.items()]
     refused = [row for row in rows if row["accepted"] == "no"]
     for row in refused:
         log.error("sample {sample} is refused: {error}: {what}; {fix}".format(**row))
@@ -45,10 +56,23 @@ def admit(audits: Mapping[str, str | Path], output: str | Path, *, on_bad_sample
             fix=first["fix"]
             + ("; or set on_bad_sample: skip to go on without them" if others else ""),
         )
+    known = {"sample", *(c for audit in found.values() for c in audit.get("columns", []))}
+    for key, name in columns.items():
+        require_column(sorted(known), name, key=key, where="is among those of the samples")
     with atomic(output) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, _COLUMNS, delimiter="\t", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def require_column(known: Sequence[str], name: str | None, *, key: str, where: str) -> None:
+    """Raise ``E_LABEL_MISSING`` if `name`, which `key` of the configuration gives, is not known."""
+    if name is not None and name not in known:
+        raise InputError(
+            "E_LABEL_MISSING",
+            f"{key} is '{name}', and no column of that name {where} (columns: {', '.join(known) or 'none'})",
+            fix=f"correct {key} in the config, or add the column by the sheet or the sample's metadata",
+        )
 
 
 def _row(name: str, audit: dict) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from aidocell.counts.audit import check
 from aidocell.counts.metadata import cell_table
@@ -12,6 +14,7 @@ from aidocell.counts.source import open_counts
 from aidocell.errors import InputError
 from aidocell.files import write_json
 from aidocell.genes import Vocabulary, vocabulary_of
+from aidocell.stages.admit import require_column
 
 __all__ = ["audit_or_refusal", "check_sample"]
 
@@ -26,25 +29,42 @@ def check_sample(
     model: str,
     min_share: float,
     metadata: str | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+    balance: str | None = None,
 ) -> None:
     """Write the sample's audit; a refused sample's says why, and the study decides later.
 
     Parameters
     ----------
-    metadata
-        The sample's table of cells, which has to fit its barcodes, or None.
+    metadata, columns
+        What the sample sheet adds to the cells, as in :func:`aidocell.counts.metadata.cell_table`.
+    balance
+        The column over which a subset will be drawn; the cells have to have it.
     """
     genes = vocabulary_of(model)
     audit, error = audit_or_refusal(path, options, vocabulary=genes, min_share=min_share)
-    if error is None and metadata is not None:
+    if error is None:
         try:
-            with open_counts(path, options) as source:
-                cell_table(source.obs.index, metadata=metadata, columns={})
+            known = _columns(path, options, metadata, columns)
+            require_column(
+                known, balance, key="subset.balance", where="is among those of the cells"
+            )
+            audit["columns"] = known
         except InputError as misfit:
             audit, error = _refusal(path, misfit), misfit
     if error is not None:
         log.warning("refused: %s", error)
     write_json(output, audit)
+
+
+def _columns(
+    path: str, options: InputOptions, metadata: str | None, columns: Mapping[str, str]
+) -> list[str]:
+    """Names of all that is known about the cells: from the file, the metadata and the sheet."""
+    with open_counts(path, options) as source:
+        own = source.obs
+    added = cell_table(own.index, metadata=metadata, columns=columns)
+    return sorted({*map(str, own.columns), *map(str, added.columns)})
 
 
 def audit_or_refusal(

@@ -20,6 +20,8 @@ rule check:
         files=lambda wildcards: SAMPLES[wildcards.sample].stamp,
         metadata=lambda wildcards: SAMPLES[wildcards.sample].metadata,
         metadata_file=lambda wildcards: stamp(SAMPLES[wildcards.sample].metadata),
+        columns=lambda wildcards: SAMPLES[wildcards.sample].columns,
+        balance=config["subset"]["balance"] if config["subset"]["cells"] else None,
         model=MODEL,
         genes=stamp(f"{MODEL}/genes.tsv"),
         min_share=config["input"]["min_gene_share"],
@@ -43,6 +45,12 @@ checkpoint admit:
     params:
         samples=list(SAMPLES),
         on_bad_sample=config["on_bad_sample"],
+        columns={
+            f"annotate.{name}": (
+                config["annotate"][name] if config["annotate"]["label"] else None
+            )
+            for name in ("label", "group")
+        },
     message:
         "Admitting samples"
     script:

@@ -9,4 +9,5 @@ with job_log(snakemake.log[0]):
         dict(zip(snakemake.params.samples, snakemake.input.audits, strict=True)),
         snakemake.output.table,
         on_bad_sample=snakemake.params.on_bad_sample,
+        columns=snakemake.params.columns,
     )

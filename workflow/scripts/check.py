@@ -13,4 +13,6 @@ with job_log(snakemake.log[0]):
         model=snakemake.params.model,
         min_share=snakemake.params.min_share,
         metadata=snakemake.params.metadata,
+        columns=snakemake.params.columns,
+        balance=snakemake.params.balance,
     )
