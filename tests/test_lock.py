@@ -41,7 +41,7 @@ def test_a_lock_is_released_when_the_body_fails(path):
 
 def test_the_folder_of_a_lock_is_made(tmp_path):
     with hold(tmp_path / "new" / "er" / ".lock"):
-        pass
+        assert (tmp_path / "new" / "er" / ".lock").exists()
 
 
 def test_a_lock_that_a_full_disk_cannot_take_is_told_and_leaves_nothing(path, monkeypatch):
