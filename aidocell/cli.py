@@ -26,6 +26,7 @@ from aidocell.cli_options import (
     require_command,
     with_options,
 )
+from aidocell.cli_runs import add_run_commands
 from aidocell.errors import AidocellError, InputError, printable
 from aidocell.files import raise_if_full
 from aidocell.joblog import configure_logging
@@ -41,6 +42,7 @@ app = typer.Typer(
     help="AIDO.Cell on single-cell data: count matrices in; embeddings and cell types out.",
 )
 app.add_typer(annotate, name="annotate")
+add_run_commands(app)
 
 _UsageError = typer.BadParameter.__base__  # Typer exports only what derives from it
 
@@ -233,14 +235,3 @@ def doctor(
             typer.echo(printable(finding.line()))
     error = refusal(findings)
     return _fail(error) if error else 0
-
-
-@app.command(epilog="Example: aidocell recover results")
-def recover(
-    results: Annotated[Path, typer.Argument(help="The study's results folder.")] = Path("results"),
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for a run that lives.")] = False,
-) -> None:
-    """After a killed run: clear Snakemake's lock if its owner is dead."""
-    from aidocell.recover import recover as recover_folder
-
-    recover_folder(results.resolve().parent, wait=wait)

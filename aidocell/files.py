@@ -21,6 +21,7 @@ __all__ = [
     "read_json",
     "refuse_existing",
     "remove",
+    "require_space",
     "sha256_file",
     "write_json",
 ]
@@ -86,6 +87,33 @@ def raise_if_full(error: OSError, path: object) -> None:
             f"no space left while writing {path}",
             fix="free some space there, then run the same command again",
         ) from error
+
+
+def require_space(path: str | Path, needed: int, *, what: str) -> None:
+    """Refuse work whose result will not fit on the disk of `path`, before it begins.
+
+    Parameters
+    ----------
+    path
+        The output; its folder need not be there yet.
+    needed
+        Bytes that the output and its temporary files will take.
+    what
+        Names the output in the user's terms.
+
+    Raises
+    ------
+    MachineError
+        ``E_DISK_FULL``: less is free.
+    """
+    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise MachineError(
+            "E_DISK_FULL",
+            f"{what} needs about {needed / 2**30:.1f} GiB in {folder}, and {free / 2**30:.1f} GiB are free",
+            fix="free some space there, or choose another folder; then run the same command again",
+        )
 
 
 def _not_writable(path: str | Path, why: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Embedding in shards: one range of rows at a time, and the gathering of all.
+"""Embedding in shards: one range of rows at a time; :mod:`aidocell.gathering` joins them.
 
 Cells are independent, so a sample is cut into ranges of rows as :mod:`aidocell.planning` says.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,12 +20,12 @@ import pandas as pd
 from aidocell.embedding import Runtime, embed_rows, resolve_runtime
 from aidocell.errors import InputError, printable
 from aidocell.model import AidoCell, load_model
-from aidocell.planning import first_row, read_plan
+from aidocell.planning import read_plan
 from aidocell.progress import progress
 from aidocell.provenance import REVISION, VERSION, require_same
-from aidocell.store import EMBEDDING, StoreReader, read_store, write_store
+from aidocell.store import EMBEDDING, StoreReader, write_store
 
-__all__ = ["embed_shard", "gather", "run_shard"]
+__all__ = ["embed_shard", "input_of", "planned_counts", "run_shard"]
 
 log = logging.getLogger(__name__)
 
@@ -69,48 +69,12 @@ def embed_shard(
     )
     start, stop = (int(part) for part in rows.split("-"))
     with (
-        _planned_counts(counts, planned) as store,
+        planned_counts(counts, planned) as store,
         progress(f"Rows {rows}", stop - start) as advance,
     ):
         run_shard(
             network, store, planned, (start, stop), Path(output), runtime, batch_size, advance
         )
-
-
-def gather(
-    counts: str | Path,
-    plan: str | Path,
-    shards: Sequence[str | Path],
-    output: str | Path,
-    *,
-    overwrite: bool = True,
-) -> None:
-    """Join the shards of a plan into ``embeddings.zarr.zip``, cells in the order of the counts.
-
-    Raises
-    ------
-    InputError
-        ``E_STORE_MISMATCH``: a shard of another plan, or one too few; ``E_STORE_DAMAGED``: a torn
-        one; ``E_NO_CELLS``: no cell has a count in the model's genes.
-    """
-    planned = read_plan(plan)
-    with _planned_counts(counts, planned) as store:
-        obs, counted = store.obs, store.provenance
-    parts = [_read_shard(path, planned) for path in sorted(shards, key=first_row)]
-    names = [name for part in parts for name in part.obs_names]
-    # the shards may be older than the counts, made from another file that held the same
-    provenance = {**parts[0].uns["aidocell"], **_input_of(counted)}
-    left_out = [name for part in parts for name in part.uns["aidocell"].get("left_out", [])]
-    if left_out:
-        provenance["left_out"] = left_out
-    in_order = obs.index[~obs.index.isin(left_out)]
-    require_same("cells", in_order.tolist(), names, where=f"the shards of {plan}")
-    if not names:
-        what = f"none of the {len(obs):,} cells of {counts} has a count in the model's genes"
-        raise InputError("E_NO_CELLS", what, fix="give a matrix with counts, or another --layer")
-    vectors = np.concatenate([part.obsm[EMBEDDING] for part in parts])
-    gathered = ad.AnnData(obs=obs.loc[names], obsm={EMBEDDING: vectors})
-    write_store(gathered, output, provenance=provenance, overwrite=overwrite)
 
 
 def run_shard(
@@ -146,7 +110,7 @@ def run_shard(
         )
     log.info("rows %d-%d: %.3g cells/s", *rows, len(vectors) / (time.monotonic() - began))
     left_out = names[~has_counts].tolist()
-    provenance = {**_provenance(plan, runtime, left_out), **_input_of(store.provenance)}
+    provenance = {**_provenance(plan, runtime, left_out), **input_of(store.provenance)}
     shard = ad.AnnData(obs=pd.DataFrame(index=names[has_counts]), obsm={EMBEDDING: vectors})
     write_store(shard, output, provenance=provenance, overwrite=True)
 
@@ -170,19 +134,13 @@ def _provenance(plan: dict, runtime: Runtime, left_out: list[str]) -> dict:
     }
 
 
-def _input_of(counts: Mapping[str, Any]) -> dict[str, str]:
+def input_of(counts: Mapping[str, Any]) -> dict[str, str]:
     """The sha256 of the file that counts of this provenance were read from."""
     return {"input_sha256": counts["input_sha256"]}
 
 
-def _read_shard(path: str | Path, plan: dict) -> ad.AnnData:
-    shard = read_store(path)
-    require_same("run key", plan["run_key"], shard.uns["aidocell"].get("run_key"), where=str(path))
-    return shard
-
-
 @contextmanager
-def _planned_counts(counts: str | Path, plan: dict) -> Iterator[StoreReader]:
+def planned_counts(counts: str | Path, plan: dict) -> Iterator[StoreReader]:
     """Open the counts that the plan was made for, and no others."""
     with StoreReader(counts) as store:
         found = store.provenance.get("counts_digest")

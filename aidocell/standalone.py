@@ -19,13 +19,14 @@ from aidocell.counts.align import align_file
 from aidocell.embedding import Runtime, require_pooling, resolve_runtime
 from aidocell.errors import InputError
 from aidocell.files import refuse_existing, remove
+from aidocell.gathering import gather
 from aidocell.genes import vocabulary_of
 from aidocell.lock import hold
 from aidocell.model import AidoCell, ModelConfig, checkpoint_info, load_model
 from aidocell.planning import plan_rows
 from aidocell.progress import progress
 from aidocell.provenance import require_same
-from aidocell.sharding import gather, run_shard
+from aidocell.sharding import run_shard
 from aidocell.store import SUFFIX, StoreReader
 from aidocell.tasks.classifier import Classifier
 

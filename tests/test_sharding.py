@@ -16,10 +16,11 @@ import aidocell
 from aidocell.counts import InputOptions
 from aidocell.counts.align import align_file
 from aidocell.errors import InputError, MachineError
+from aidocell.gathering import gather
 from aidocell.lock import hold
 from aidocell.model import checkpoint_info, load_model
 from aidocell.planning import plan_shards
-from aidocell.sharding import embed_shard, gather, run_shard
+from aidocell.sharding import embed_shard, run_shard
 from aidocell.standalone import embed_file, embedded
 from aidocell.store import StoreReader, read_store
 

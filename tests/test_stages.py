@@ -15,8 +15,9 @@ from small import ROOT, TINY, make_cells
 from aidocell.config import check_config
 from aidocell.counts import InputOptions
 from aidocell.errors import InputError
+from aidocell.gathering import gather
 from aidocell.model import load_model
-from aidocell.sharding import embed_shard, gather
+from aidocell.sharding import embed_shard
 from aidocell.stages.admit import admit, admitted_samples
 from aidocell.stages.align import align_sample
 from aidocell.stages.annotate import annotate_study

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from aidocell.countstore import StoreWriter
 from aidocell.errors import InputError
-from aidocell.store import StoreReader, StoreWriter, export, read_store, verify, write_store
+from aidocell.store import StoreReader, export, read_store, verify, write_store
 
 VAR = pd.DataFrame({"measured": True}, index=[f"g{i}" for i in range(30)])
 COUNTS = sparse.random(57, 30, 0.3, format="csr", random_state=0, dtype=np.float64)

@@ -17,11 +17,11 @@ from aidocell.counts.obs import joined, storable
 from aidocell.counts.options import InputOptions
 from aidocell.counts.placement import Placement
 from aidocell.counts.source import open_counts
+from aidocell.countstore import StoreWriter
 from aidocell.errors import InputError
 from aidocell.files import refuse_existing, sha256_file
 from aidocell.genes import Vocabulary
 from aidocell.provenance import REVISION, VERSION, run_key
-from aidocell.store import StoreWriter
 
 __all__ = ["align", "align_file"]
 

@@ -3,7 +3,7 @@
 from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from aidocell.sharding import gather
+    from aidocell.gathering import gather
 
     gather(
         snakemake.input.counts,
