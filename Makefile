@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK = $(if $(HASHES),--require-hashes -r envs/cpu-hashed.txt,-r envs/cpu.txt)
 
-.PHONY: env demo test lint format clean
+.PHONY: env demo test test-long lint format clean
 
 env: $(VENV)/.complete
 
@@ -31,6 +31,10 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Kills, faults and damage by the hundred: an hour on a slow machine.
+test-long: env
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 lint: env
 	$(BIN)/ruff check .
