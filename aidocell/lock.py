@@ -14,7 +14,7 @@ from pathlib import Path
 from aidocell.errors import MachineError
 from aidocell.files import raise_if_full
 
-__all__ = ["hold"]
+__all__ = ["born", "hold", "this_process"]
 
 
 @contextmanager
@@ -38,11 +38,10 @@ def hold(path: str | Path) -> Iterator[None]:
 
 
 def _acquire(path: Path) -> None:
-    pid = os.getpid()
-    mine = json.dumps({"host": socket.gethostname(), "pid": pid, "born": _born(pid)})
+    mine = json.dumps(this_process())
     while True:
         # written aside and linked, so that a lock file always names its owner
-        draft = path.with_name(f"{path.name}.{pid}-{secrets.token_hex(4)}")
+        draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             draft.write_text(mine)
             os.link(draft, path)
@@ -78,7 +77,7 @@ def _clear_if_dead(path: Path) -> None:
 def _require_dead(content: bytes, path: Path) -> None:
     try:
         owner = json.loads(content)
-        host, pid, born = owner["host"], int(owner["pid"]), owner["born"]
+        host, pid, began = owner["host"], int(owner["pid"]), owner["born"]
     except (ValueError, KeyError, TypeError) as error:
         raise _unclear(path, "does not say which process holds it") from error
     if host != socket.gethostname():
@@ -87,7 +86,7 @@ def _require_dead(content: bytes, path: Path) -> None:
             f"process {pid} on {host} holds {path}",
             fix=f"make sure that it has ended there, then delete {path}",
         )
-    if _born(pid) == born:
+    if born(pid) == began:
         raise MachineError("E_LOCKED", f"process {pid} holds {path}", fix="wait for it to end")
 
 
@@ -99,7 +98,13 @@ def _unclear(path: Path, why: str) -> MachineError:
     )
 
 
-def _born(pid: int) -> str | None:
+def this_process() -> dict[str, str | int | None]:
+    """Host, pid and birth, by which other processes can tell whether this one lives."""
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "born": born(pid)}
+
+
+def born(pid: int) -> str | None:
     """When a living process began, which tells it from a later one with the same number.
 
     In ticks since the boot that is named with it, since the clock may be set meanwhile; None for

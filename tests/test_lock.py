@@ -17,7 +17,7 @@ from aidocell.lock import hold
 
 def owner(**changed) -> str:
     """Content of the lock of this very process, with changes."""
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "born": lock._born(os.getpid())}
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "born": lock.born(os.getpid())}
     return json.dumps({**mine, **changed})
 
 
@@ -127,9 +127,9 @@ def test_a_folder_in_the_lock_s_place_is_told(path):
 
 
 def test_a_process_has_one_birth_and_a_dead_one_none():
-    assert lock._born(os.getpid()) == lock._born(os.getpid())
-    assert lock._born(os.getpid()) != lock._born(os.getppid())
-    assert lock._born(2**22 - 7) is None
+    assert lock.born(os.getpid()) == lock.born(os.getpid())
+    assert lock.born(os.getpid()) != lock.born(os.getppid())
+    assert lock.born(2**22 - 7) is None
 
 
 class Takers:
@@ -155,7 +155,7 @@ def test_a_taker_that_looked_at_a_dead_lock_does_not_clear_the_next_one_s(path, 
     path.write_text(owner(pid=2**22 - 7))
     takers = Takers(path, losers=1)
     second = threading.Thread(target=takers.take, args=("second",))
-    born = lock._born
+    born = lock.born
 
     def born_and_overtaken(pid):
         if pid == 2**22 - 7 and not second.ident:
@@ -163,7 +163,7 @@ def test_a_taker_that_looked_at_a_dead_lock_does_not_clear_the_next_one_s(path, 
             second.join(0.3)
         return born(pid)
 
-    monkeypatch.setattr(lock, "_born", born_and_overtaken)
+    monkeypatch.setattr(lock, "born", born_and_overtaken)
     takers.take("first")
     second.join()
     assert len(takers.held) == len(takers.refused) == 1
