@@ -16,8 +16,10 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 
 try:
     from aidocell.config import check_config
+    from aidocell.slurm import guard_jobs
     from aidocell.study import locate, read_sheet, stamp
 
+    guard_jobs()  # nothing where the Slurm plugin is not installed; else the rules know no executor
     config = check_config(config, SCHEMA)
     SAMPLES = read_sheet(locate(config["samples"], ROOT), config, SCHEMA, root=ROOT)
     config["model"] = MODEL = locate(config["model"], ROOT)
