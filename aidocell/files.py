@@ -17,6 +17,7 @@ from aidocell.errors import InputError, MachineError
 __all__ = [
     "atomic",
     "fsync_folder",
+    "json_bytes",
     "raise_if_full",
     "read_json",
     "refuse_existing",
@@ -221,7 +222,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> dict:
-    """A record that :func:`write_json` wrote.
+    """An object that :func:`write_json` wrote; records with a seal are for :mod:`aidocell.records`.
 
     Raises
     ------
@@ -230,7 +231,7 @@ def read_json(path: str | Path) -> dict:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _no_record(path) from error
     if not isinstance(content, dict):
         raise _no_record(path)
@@ -242,9 +243,14 @@ def _no_record(path: str | Path) -> InputError:
     return InputError("E_STORE_DAMAGED", what, fix="delete it and run the same command again")
 
 
+def json_bytes(content: object) -> bytes:
+    """The bytes of `content` as readable JSON, the same each time."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    # names of files need not be UTF-8; escaped like this they are valid JSON
+    return (text + "\n").encode("utf-8", errors="backslashreplace")
+
+
 def write_json(path: str | Path, content: object) -> None:
     """Write `content` as readable JSON, atomically and with the same bytes each time."""
     with atomic(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        # names of files need not be UTF-8; escaped like this they are valid JSON
-        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        temporary.write_bytes(json_bytes(content))
