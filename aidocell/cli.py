@@ -28,9 +28,10 @@ from aidocell.cli_options import (
 )
 from aidocell.cli_runs import add_run_commands
 from aidocell.errors import AidocellError, InputError, printable
-from aidocell.files import raise_if_full
 from aidocell.joblog import configure_logging
 from aidocell.provenance import VERSION
+from aidocell.stopping import Stopped, unwind_on_sigterm
+from aidocell.unforeseen import in_users_terms
 
 # Everything heavier is imported by the command that needs it, so that --help is quick.
 
@@ -50,13 +51,17 @@ _UsageError = typer.BadParameter.__base__  # Typer exports only what derives fro
 def main() -> None:
     """Run the command line; the process ends with the status that `docs/errors.md` lists."""
     try:
-        status = app(prog_name="aidocell", standalone_mode=False) or 0
+        with unwind_on_sigterm():
+            status = app(prog_name="aidocell", standalone_mode=False) or 0
     except AidocellError as error:
         status = _fail(error)
     except _UsageError as error:
         status = _fail(_usage(error))
     except (KeyboardInterrupt, typer.Abort):
         status = 130
+    except Stopped as stop:
+        typer.echo(stop, err=True)
+        status = stop.code
     except Exception as error:
         status = _fail_unforeseen(error)
     sys.exit(status)
@@ -75,14 +80,8 @@ def _usage(error: Any) -> InputError:
 
 def _fail_unforeseen(error: Exception) -> int:
     """What no command names: the machine's refusals in the user's terms, all else as a bug."""
-    if isinstance(error, OSError):
-        try:
-            raise_if_full(error, error.filename or "a temporary file")
-        except AidocellError as full:
-            return _fail(full)
-    if isinstance(error, PermissionError):
-        what = f"no permission for {error.filename}"
-        return _fail(InputError("E_FILE_MISSING", what, fix="ask its owner, or give another path"))
+    if known := in_users_terms(error):
+        return _fail(known)
     traceback.print_exception(error)
     typer.echo("this is a bug in aidocell; please report it with the lines above", err=True)
     return 1

@@ -672,9 +672,7 @@ def test_an_output_that_another_run_holds_is_refused_with_status_3(run, cells, t
         )
 
 
-@pytest.mark.parametrize(
-    "bug", [RuntimeError("odd"), KeyError("odd"), MemoryError("odd"), OSError("odd")]
-)
+@pytest.mark.parametrize("bug", [RuntimeError("odd"), KeyError("odd"), OSError("odd")])
 def test_a_bug_ends_with_a_traceback_and_the_request_to_report_it(
     run, embedded, tmp_path, monkeypatch, bug
 ):
@@ -689,6 +687,25 @@ def test_a_bug_ends_with_a_traceback_and_the_request_to_report_it(
     assert "report" in answer.last
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+            "memory: you tried to allocate 40000000000 bytes. Error code 12"
+        ),
+    ],
+)
+def test_too_little_memory_is_the_machine_s_error(run, embedded, tmp_path, monkeypatch, refusal):
+    def greedy(*_, **__):
+        raise refusal
+
+    monkeypatch.setattr("aidocell.store.export", greedy)
+    answer = run("export", embedded, "--output", tmp_path / "x.h5ad")
+    answer.refused("E_MEMORY", "mem_mb", status=3)
+
+
 def test_ctrl_c_ends_with_130_and_no_traceback(run, embedded, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -699,7 +716,8 @@ def test_ctrl_c_ends_with_130_and_no_traceback(run, embedded, tmp_path, monkeypa
     assert "Traceback" not in answer.err
 
 
-def test_ctrl_c_stops_a_running_embed_whose_work_stays(tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_running_embed_whose_work_stays(tmp_path, number, status):
     make_cells(4000).write_h5ad(tmp_path / "cells.h5ad")
     process = start(
         "embed", "cells.h5ad", "--model", TINY, "--output", "x.zarr.zip", "--batch-size", "1", cwd=tmp_path
@@ -709,9 +727,9 @@ def test_ctrl_c_stops_a_running_embed_whose_work_stays(tmp_path):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == status, err
     assert "Traceback" not in err
     assert {p.name for p in tmp_path.iterdir()} == {"cells.h5ad", ".x.zarr.zip.partial"}
 

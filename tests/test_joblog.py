@@ -1,8 +1,16 @@
+import errno
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 import warnings
 
 import pytest
+from small import ROOT
 
+from aidocell import joblog
 from aidocell.errors import InputError, MachineError
 from aidocell.joblog import configure_logging, job_log
 
@@ -26,9 +34,10 @@ def test_a_job_logs_to_its_file_and_to_stderr(tmp_path, capsys):
         logging.getLogger("aidocell.counts").info("read %d cells", 5)
     text = (tmp_path / "job.log").read_text()
     assert capsys.readouterr().err == text
-    first, last = text.splitlines()
-    assert first.endswith(" INFO read 5 cells")
+    first, middle, last = text.splitlines()
     assert first[4] == first[7] == "-"  # begins with the date
+    assert first.endswith(f"process {os.getpid()}")
+    assert middle.endswith(" INFO read 5 cells")
     assert last.endswith(" INFO done")
 
 
@@ -58,10 +67,121 @@ def test_a_bug_goes_on_and_its_traceback_is_in_the_log(tmp_path):
     assert text.endswith("RuntimeError: odd\n")
 
 
+def test_the_first_line_names_the_slurm_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    with job_log(tmp_path / "job.log"):
+        pass
+    assert (tmp_path / "job.log").read_text().splitlines()[0].endswith(", Slurm job 4711")
+
+
+def test_every_line_names_sample_and_shard(tmp_path):
+    with job_log(tmp_path / "job.log", sample="spleen", shard="0-25"):
+        logging.getLogger("aidocell.sharding").warning("left out 3 cells")
+    lines = (tmp_path / "job.log").read_text().splitlines()
+    assert len(lines) == 3
+    assert all(" [spleen 0-25] " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "id"),
+    [
+        (MemoryError(), "E_MEMORY"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "E_MEMORY"),
+        (OSError(errno.ENOSPC, "No space left on device"), "E_DISK_FULL"),
+    ],
+)
+def test_a_refusal_of_the_machine_ends_a_job_with_status_3(tmp_path, refusal, id):
+    with pytest.raises(SystemExit) as ended:
+        run_and_fail(tmp_path / "job.log", refusal)
+    assert ended.value.code == 3
+    assert f" ERROR error[{id}]: " in (tmp_path / "job.log").read_text().splitlines()[-1]
+
+
+def test_a_bug_s_message_cannot_forge_a_log_line(tmp_path):
+    with pytest.raises(ValueError, match="odd"):
+        run_and_fail(tmp_path / "job.log", ValueError("odd\n2026-01-01 00:00:00 INFO done"))
+    lines = (tmp_path / "job.log").read_text().splitlines()
+    assert all(line.startswith("  ") for line in lines[2:])
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_goes_through(tmp_path, error):
     with pytest.raises(error):
         run_and_fail(tmp_path / "job.log", error())
+
+
+def test_an_interrupt_is_the_last_line(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_and_fail(tmp_path / "job.log", KeyboardInterrupt())
+    assert (tmp_path / "job.log").read_text().endswith(" ERROR stopped by signal 2\n")
+
+
+def test_the_log_of_a_living_job_is_touched_until_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(joblog, "_SECONDS_BETWEEN_BEATS", 0.02)
+    path = tmp_path / "job.log"
+    with job_log(path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 30
+        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert path.stat().st_mtime > 0
+    os.utime(path, (0, 0))
+    time.sleep(0.1)
+    assert path.stat().st_mtime == 0
+
+
+def test_a_job_of_an_earlier_attempt_that_lives_on_writes_and_touches_no_later_log(tmp_path):
+    path = tmp_path / "job.log"
+    with job_log(path):
+        early = logging.getLogger().handlers[:]
+        logging.getLogger().handlers.clear()  # not closed: another process would not do so either
+        with job_log(path):
+            for handler in early:
+                handler.emit(logging.makeLogRecord({"msg": "of the earlier one"}))
+    assert "earlier" not in path.read_text()
+    for handler in early:
+        handler.close()
+
+
+def fill_disk_and_fail(path, error):
+    with job_log(path), open("/dev/full", "w") as full:  # noqa: PTH123
+        (handler,) = (h for h in logging.getLogger().handlers if hasattr(h, "baseFilename"))
+        handler.setStream(full)
+        raise error
+
+
+def test_a_log_on_a_full_disk_hides_no_error(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        fill_disk_and_fail(tmp_path / "job.log", InputError("E_SHEET", "odd", fix="mend"))
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert "error[E_SHEET]: odd; mend" in err
+    assert err.count("cannot be written") == 1
+    assert "Traceback" not in err
+
+
+JOB = """
+import sys, time
+from aidocell.files import atomic
+from aidocell.joblog import job_log
+
+with job_log(sys.argv[1]), atomic(sys.argv[2]) as temporary:
+    temporary.write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_sigterm_leaves_its_line_and_status_and_nothing_half_made(tmp_path):
+    words = [sys.executable, "-c", JOB, str(tmp_path / "job.log"), str(tmp_path / "out")]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        job.stdout.readline()
+        job.send_signal(signal.SIGTERM)
+        job.send_signal(signal.SIGTERM)  # Slurm and Snakemake may each send one
+        job.communicate(timeout=60)
+    assert job.returncode == 143
+    assert (tmp_path / "job.log").read_text().endswith(" ERROR stopped by signal 15\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["job.log"]
 
 
 def test_a_name_cannot_forge_a_log_line(tmp_path):

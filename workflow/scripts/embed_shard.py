@@ -2,7 +2,7 @@
 
 from aidocell.joblog import job_log
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], sample=snakemake.wildcards.sample, shard=snakemake.wildcards.rows):
     from aidocell.sharding import embed_shard
 
     embed_shard(

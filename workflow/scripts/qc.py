@@ -2,7 +2,7 @@
 
 from aidocell.joblog import job_log
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], sample=snakemake.wildcards.sample):
     from aidocell.counts import InputOptions
     from aidocell.stages.qc import qc_sample
 
