@@ -48,6 +48,7 @@ CATALOGUE = {
     "E_OUTPUT_EXISTS": "an output that is already there",
     # the machine
     "E_DISK_FULL": "no space left on a disk",
+    "E_DISK_FAILED": "a disk that fails to read or write",
     "E_MEMORY": "the machine's memory is too small for the work",
     "E_GPU_MEMORY": "one cell does not fit in the GPU's memory",
     "E_LOCKED": "another process holds the output",
@@ -94,7 +95,7 @@ class InputError(AidocellError):
 
 
 class MachineError(AidocellError):
-    """The machine failed: disk full, GPU out of memory, lock held."""
+    """The machine failed: disk full or broken, GPU out of memory, lock held."""
 
     exit_status = 3
 

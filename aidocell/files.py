@@ -6,19 +6,19 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from aidocell.errors import InputError, MachineError
+from aidocell.temporaries import NAME_ADDED, remove, temporary_beside
 
 __all__ = [
     "atomic",
     "fsync_folder",
     "json_bytes",
-    "raise_if_full",
+    "raise_if_disk_failed",
     "read_json",
     "refuse_existing",
     "remove",
@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 _MARKS = ("classifier.json", "summary.json")  # what every folder that a command writes holds
-_NAME_ADDED = 32  # letters that the names of temporary files beside an output have more
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.EUCLEAN)
 _NOT_WRITABLE = (
     errno.EACCES,
     errno.EISDIR,
@@ -46,17 +47,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     The body may create a file or a folder there. On any error it is removed and nothing
     appears under the final name. The temporary name is unique per process, so two writers of
-    one output do no harm: the last rename wins.
+    one output do no harm: the last rename wins. What killed writers left there is deleted.
 
     Raises
     ------
     InputError
         ``E_USAGE``: nothing can be written there.
     MachineError
-        ``E_DISK_FULL``: a write failed for lack of space.
+        ``E_DISK_FULL``: a write failed for lack of space; ``E_DISK_FAILED``: or for another fault
+        of the disk.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -72,7 +74,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 def _explain(error: OSError, path: Path, temporary: Path) -> None:
     """Raise in the user's terms what kept `path` from being written; return where it is a bug."""
-    raise_if_full(error, path)
+    raise_if_disk_failed(error, path)
     named = str(error.filename)
     if error.errno in _NOT_WRITABLE and (
         named.startswith(str(temporary)) or Path(named) in path.parents
@@ -80,13 +82,19 @@ def _explain(error: OSError, path: Path, temporary: Path) -> None:
         raise _not_writable(path, str(error.strerror)) from error
 
 
-def raise_if_full(error: OSError, path: object) -> None:
-    """Raise ``E_DISK_FULL`` if a write to `path` failed for lack of space or of quota."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def raise_if_disk_failed(error: OSError, path: object) -> None:
+    """Raise ``E_DISK_FULL`` or ``E_DISK_FAILED`` if that is what kept `path` from being written."""
+    if error.errno in _FULL:
         raise MachineError(
             "E_DISK_FULL",
             f"no space left while writing {path}",
             fix="free some space there, then run the same command again",
+        ) from error
+    if error.errno in _DISK_FAILED:
+        raise MachineError(
+            "E_DISK_FAILED",
+            f"the disk failed at {path} ({os.strerror(error.errno)})",
+            fix="have that disk or its network connection checked, then run the same command again",
         ) from error
 
 
@@ -149,16 +157,6 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove(path: Path) -> None:
-    """Delete a file or folder that may not be there."""
-    if not os.path.lexists(path):  # also what can be no path at all
-        return
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def refuse_existing(
     path: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = ()
 ) -> None:
@@ -181,7 +179,7 @@ def refuse_existing(
     try:
         there = path.exists()
         folder = next(parent for parent in path.absolute().parents if parent.exists())
-        path.with_name(path.name + "x" * _NAME_ADDED).exists()
+        path.with_name(path.name + "x" * NAME_ADDED).exists()
     except OSError as error:
         raise _not_writable(path, str(error.strerror)) from error
     if there and any(_is_same(path, source) for source in inputs):

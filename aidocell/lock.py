@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aidocell.errors import MachineError
-from aidocell.files import raise_if_full
+from aidocell.files import raise_if_disk_failed
+from aidocell.temporaries import temporary_beside
 
 __all__ = ["born", "hold", "this_process"]
 
@@ -41,14 +41,14 @@ def _acquire(path: Path) -> None:
     mine = json.dumps(this_process())
     while True:
         # written aside and linked, so that a lock file always names its owner
-        draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        draft = temporary_beside(path)
         try:
             draft.write_text(mine)
             os.link(draft, path)
         except FileExistsError:
             _clear_if_dead(path)
         except OSError as error:
-            raise_if_full(error, path)
+            raise_if_disk_failed(error, path)
             raise
         else:
             return

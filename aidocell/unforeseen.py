@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aidocell.errors import AidocellError, InputError, MachineError
-from aidocell.files import raise_if_full
+from aidocell.files import raise_if_disk_failed
 
 __all__ = ["in_users_terms"]
 
@@ -11,7 +11,7 @@ _TORCH_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # PyTorch raises n
 
 
 def in_users_terms(error: Exception) -> AidocellError | None:
-    """The error that stands for a full disk, too little memory or no permission; None for a bug."""
+    """The error that stands for a failing disk, too little memory or no permission; None for a bug."""
     if isinstance(error, AidocellError):
         return error
     if isinstance(error, MemoryError) or _TORCH_MEMORY in str(error):
@@ -25,7 +25,7 @@ def in_users_terms(error: Exception) -> AidocellError | None:
         return InputError("E_FILE_MISSING", what, fix="ask its owner, or give another path")
     if isinstance(error, OSError):
         try:
-            raise_if_full(error, error.filename or "a temporary file")
-        except MachineError as full:
-            return full
+            raise_if_disk_failed(error, error.filename or "a temporary file")
+        except MachineError as failed:
+            return failed
     return None

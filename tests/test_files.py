@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from aidocell import files
 from aidocell.errors import InputError, MachineError
 from aidocell.files import (
     atomic,
@@ -16,6 +15,7 @@ from aidocell.files import (
     sha256_file,
     write_json,
 )
+from aidocell.temporaries import NAME_ADDED
 
 
 def write(path, content="new"):
@@ -131,6 +131,13 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, code):
     with pytest.raises(MachineError, match=text):
         write(tmp_path / "out")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_otherwise_is_named_as_such(tmp_path, code):
+    with pytest.raises(MachineError, match=r"E_DISK_FAILED.*the disk failed at .*out"):
+        write_and_fail(tmp_path / "out", OSError(code, os.strerror(code)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_to_full_device(path):
@@ -264,7 +271,7 @@ def test_json_has_no_nan_and_leaves_nothing_behind(tmp_path):
 
 
 def test_the_longest_name_that_is_accepted_can_be_written(tmp_path):
-    output = tmp_path / ("x" * (255 - files._NAME_ADDED))
+    output = tmp_path / ("x" * (255 - NAME_ADDED))
     refuse_existing(output, overwrite=False)
     write(output)
     with pytest.raises(InputError, match="too long"):

@@ -1,0 +1,64 @@
+"""Temporary files beside outputs, and the removal of those that killed processes left there."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+import zlib
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+__all__ = ["NAME_ADDED", "remove", "temporary_beside"]
+
+NAME_ADDED = 40  # letters at most that such names have more than the output's
+_SECONDS_UNTIL_ABANDONED = 24 * 3600  # where the writer cannot be asked: it ran elsewhere
+_NAME = re.compile(r"\.(?P<place>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp(\.folder|\.old)?")
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden name beside `path` that no other process uses, to be renamed to it when whole.
+
+    What killed writers of the same `path` left there is deleted: that of dead processes of this
+    host, and that of other hosts once it is a day old.
+    """
+    prefix = f".{path.name}"
+    with suppress(OSError), os.scandir(path.parent) as siblings:  # no such folder yet, or no right
+        for sibling in [entry.name for entry in siblings if entry.name.startswith(prefix)]:
+            named = _NAME.fullmatch(sibling.removeprefix(prefix))
+            left = path.with_name(sibling)
+            if named and _is_abandoned(left, named["place"], int(named["pid"])):
+                with suppress(OSError):  # somebody else deletes it too, or may alone
+                    remove(left)
+    return path.with_name(f"{prefix}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder that may not be there."""
+    if not os.path.lexists(path):  # also what can be no path at all
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_abandoned(left: Path, place: str, pid: int) -> bool:
+    if place == _place():
+        return not Path(f"/proc/{pid}").exists()
+    try:
+        return time.time() - left.lstat().st_mtime > _SECONDS_UNTIL_ABANDONED
+    except FileNotFoundError:
+        return False
+
+
+@cache
+def _place() -> str:
+    """Where a process number means something: this host and, in a container, its own numbers."""
+    own = Path("/proc/self/ns/pid")
+    numbers = own.readlink() if own.is_symlink() else ""
+    return f"{zlib.crc32(f'{socket.gethostname()} {numbers}'.encode()):08x}"
