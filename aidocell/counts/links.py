@@ -12,7 +12,7 @@ import h5py
 
 from aidocell.errors import InputError
 
-__all__ = ["datasets", "refuse_folder_links", "refuse_hdf5_links", "refuse_zip_links"]
+__all__ = ["refuse_folder_links", "refuse_hdf5_links", "refuse_zip_links"]
 
 
 def _link(path: Path, what: str) -> InputError:
@@ -33,13 +33,6 @@ def refuse_hdf5_links(path: Path, file: h5py.File) -> None:
                 raise _link(path, f"a virtual data set ({name})")
             if plist.get_external_count():
                 raise _link(path, f"a data set kept in another file ({name})")
-
-
-def datasets(path: Path, group: h5py.Group) -> Iterator[h5py.Dataset]:
-    """All data sets under `group`, each once, by hard links alone."""
-    for name, node in _walk(path, group.id):
-        if isinstance(node, h5py.h5d.DatasetID):
-            yield group[name]
 
 
 def _walk(path: Path, root: h5py.h5g.GroupID) -> Iterator[tuple[str, h5py.h5g.GroupID]]:
@@ -71,13 +64,26 @@ def _address(node: object) -> int:
 
 
 def refuse_folder_links(path: Path) -> None:
-    """Raise ``E_FILE_LINK`` at a symbolic link in a Zarr folder that leads out of it."""
-    top = path.resolve()
+    """Raise ``E_FILE_LINK`` at a symbolic link in a Zarr folder that leads out of it.
+
+    A device, pipe or socket among the chunks is ``E_FILE_FORMAT``: reading it could wait for ever.
+    """
+    top = os.path.realpath(path)
     for folder, folders, files in os.walk(top):
         for name in (*folders, *files):
-            part = Path(folder, name)
-            if part.is_symlink() and not part.resolve().is_relative_to(top):
-                raise _link(path, f"a symbolic link out of the folder ({part.relative_to(top)})")
+            part = os.path.join(folder, name)  # noqa: PTH118  pathlib raises on a loop of links
+            _refuse_odd(path, part, top)
+
+
+def _refuse_odd(path: Path, part: str, top: str) -> None:
+    shown = part.removeprefix(top + os.sep)
+    kind = os.lstat(part).st_mode
+    if stat.S_ISLNK(kind):
+        if not os.path.realpath(part).startswith(top + os.sep):
+            raise _link(path, f"a symbolic link out of the folder ({shown})")
+    elif not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        what = f"{path} holds something that is neither a file nor a folder ({shown})"
+        raise InputError("E_FILE_FORMAT", what, fix="copy the store anew from where it came from")
 
 
 def refuse_zip_links(path: Path) -> None:

@@ -337,7 +337,7 @@ def test_a_file_that_hangs_the_library_is_damage(h5ad, monkeypatch):
     monkeypatch.setenv("AIDOCELL_PROBE_SECONDS", "0.2")
     error = refusal(h5ad)
     assert error.id == "E_FILE_DAMAGED"
-    assert "AIDOCELL_PROBE_SECONDS" in error.what
+    assert "AIDOCELL_PROBE_SECONDS" in error.fix
 
 
 def test_a_torn_or_changed_store_is_a_damaged_store(values, tmp_path):
