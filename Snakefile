@@ -32,6 +32,10 @@ localrules:
     embeddings_only,
 
 
+onstart:
+    record_run()
+
+
 rule all:
     default_target: True
     input:

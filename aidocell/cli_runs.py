@@ -20,8 +20,15 @@ def add_run_commands(app: typer.Typer) -> None:
 def recover(
     results: Results = Path("results"),
     wait: Annotated[bool, typer.Option("--wait", help="Wait for a run that lives.")] = False,
+    stalled: Annotated[
+        bool, typer.Option("--stalled", help="First stop a run that lives and waits for nothing.")
+    ] = False,
+    silent_minutes: Annotated[
+        float,
+        typer.Option("--silent-minutes", min=0, help="With --stalled: silence that proves it."),
+    ] = 5,
 ) -> None:
-    """After a killed run: clear Snakemake's lock if its owner is dead."""
-    from aidocell.recover import recover as recover_folder
+    """After a killed run: end its Slurm jobs, clear its lock, remove its temporary files."""
+    from aidocell.recover import recover as recover_run
 
-    recover_folder(results.resolve().parent, wait=wait)
+    recover_run(results, wait=wait, stalled=stalled, silent_minutes=silent_minutes)

@@ -11,6 +11,7 @@ os.environ.update(PYTHONPATH=f"{ROOT}{os.pathsep}{others}".rstrip(os.pathsep))
 
 from aidocell.errors import AidocellError
 from aidocell.provenance import REVISION
+from aidocell.runs import record_run
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 
