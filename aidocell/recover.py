@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from aidocell.errors import MachineError
-from aidocell.files import remove
 from aidocell.runs import controllers, locks_of, record_of, run_elsewhere, workers
 from aidocell.slurmjobs import cancel, has_slurm, living_jobs, run_ids
 from aidocell.stalled import stop_stalled
+from aidocell.temporaries import remove, temporaries_under
 
 __all__ = ["recover"]
 
 log = logging.getLogger(__name__)
-# as files.atomic names them; what it moves aside ends in .old
-_LEFTOVER = re.compile(r"\..+\.(?P<pid>\d+)-[0-9a-f]{8}\.tmp(\..+)?")
 
 
 def recover(
@@ -114,18 +108,8 @@ def _clear_locks(folder: Path) -> None:
 
 
 def _remove_leftovers(results: Path) -> None:
-    leftovers = list(_leftovers(results))
+    leftovers = list(temporaries_under(results))
     for path in leftovers:
         remove(path)
     if leftovers:
         log.info("removed %d temporary files of writers that have died", len(leftovers))
-
-
-def _leftovers(results: Path) -> Iterator[Path]:
-    """Temporary files and folders whose writer is dead; never what is inside such a folder."""
-    for parent, folders, files in os.walk(results):
-        for name in [*folders, *files]:
-            match = _LEFTOVER.fullmatch(name)
-            if match and not psutil.pid_exists(int(match["pid"])):
-                yield Path(parent, name)
-        folders[:] = [name for name in folders if not _LEFTOVER.fullmatch(name)]

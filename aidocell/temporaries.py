@@ -9,11 +9,12 @@ import shutil
 import socket
 import time
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-__all__ = ["NAME_ADDED", "remove", "temporary_beside"]
+__all__ = ["NAME_ADDED", "remove", "temporaries_under", "temporary_beside"]
 
 NAME_ADDED = 40  # letters at most that such names have more than the output's
 _SECONDS_UNTIL_ABANDONED = 24 * 3600  # where the writer cannot be asked: it ran elsewhere
@@ -37,6 +38,21 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{prefix}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
+def temporaries_under(folder: Path) -> Iterator[Path]:
+    """All temporary files and folders below `folder`, those of living processes of this host apart.
+
+    Whether their writers on other hosts have ended is for the caller to know.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            named = _NAME.search(name)
+            if not named or not name.startswith(".") or named.end() < len(name):
+                continue
+            if named["place"] != _place() or not _lives(int(named["pid"])):
+                yield Path(parent, name)
+        folders[:] = [name for name in folders if not _NAME.search(name)]
+
+
 def remove(path: Path) -> None:
     """Delete a file or folder that may not be there."""
     if not os.path.lexists(path):  # also what can be no path at all
@@ -49,11 +65,15 @@ def remove(path: Path) -> None:
 
 def _is_abandoned(left: Path, place: str, pid: int) -> bool:
     if place == _place():
-        return not Path(f"/proc/{pid}").exists()
+        return not _lives(pid)
     try:
         return time.time() - left.lstat().st_mtime > _SECONDS_UNTIL_ABANDONED
     except FileNotFoundError:
         return False
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 @cache

@@ -16,6 +16,7 @@ from aidocell.errors import MachineError
 from aidocell.lock import born
 from aidocell.recover import recover
 from aidocell.runs import record_of, record_run
+from aidocell.temporaries import temporary_beside
 
 RUN = "0b5e2f5e-8f4e-4f0e-9d5f-2f1d4a6c7b8a"
 DEAD = 2**22 - 7  # no process has this number
@@ -184,19 +185,20 @@ def test_a_run_of_another_host_that_ended_in_order_stops_nobody(study, monkeypat
 
 def test_temporary_files_of_dead_writers_are_removed_and_nothing_else(study):
     results = study / "results"
+    here = re.search(r"[.]([0-9a-f]{8})-\d+-", temporary_beside(results / "x").name)[1]
     gone = [
-        f"a/.qc.parquet.{DEAD}-0123abcd.tmp",
-        f"a/.qc.parquet.{DEAD}-0123abcd.tmp.old",
-        f"a/.counts.zarr.zip.{DEAD}-0123abcd.tmp.zarr.zip",
-        f"b/.classifier.{DEAD}-0123abcd.tmp/part/file",
+        f"a/.qc.parquet.{here}-{DEAD}-0123abcd.tmp",
+        f"a/.qc.parquet.0123abcd-{os.getpid()}-0123abcd.tmp",  # of a node
+        f"a/.qc.parquet.{here}-{DEAD}-0123abcd.tmp.old",
+        f"b/.classifier.{here}-{DEAD}-0123abcd.tmp/part/file",
     ]
     kept = [
         "a/qc.parquet",
         "a/.embeddings.zarr.zip.partial/rows",
-        f"a/.qc.parquet.{os.getpid()}-0123abcd.tmp",
-        f"a/qc.parquet.{DEAD}-0123abcd.tmp",
-        f"a/.qc.parquet.{DEAD}-0123.tmp",
-        f"a/.qc.parquet.{DEAD}-0123abcd.txt",
+        f"a/.qc.parquet.{here}-{os.getpid()}-0123abcd.tmp",
+        f"a/qc.parquet.{here}-{DEAD}-0123abcd.tmp",
+        f"a/.qc.parquet.{here}-{DEAD}-0123.tmp",
+        f"a/.qc.parquet.{here}-{DEAD}-0123abcd.tmp.txt",
         ".tmp",
     ]
     for name in [*gone, *kept]:
@@ -204,7 +206,7 @@ def test_temporary_files_of_dead_writers_are_removed_and_nothing_else(study):
         (results / name).write_text("")
     recover(results)
     assert {str(p.relative_to(results)) for p in results.rglob("*") if p.is_file()} == set(kept)
-    assert not (results / f"b/.classifier.{DEAD}-0123abcd.tmp").exists()
+    assert not (results / f"b/.classifier.{here}-{DEAD}-0123abcd.tmp").exists()
 
 
 # ---------------------------------------------------------------- jobs under Slurm
@@ -309,7 +311,7 @@ def test_jobs_that_do_not_end_are_named(slurm_study, cluster, monkeypatch):
 def test_without_slurm_here_the_lock_goes_and_the_jobs_are_told_of(
     slurm_study, monkeypatch, caplog
 ):
-    leftover = slurm_study / f"results/.map.parquet.{DEAD}-0123abcd.tmp"
+    leftover = slurm_study / f"results/.map.parquet.0123abcd-{DEAD}-0123abcd.tmp"
     leftover.parent.mkdir()
     leftover.write_text("")
     monkeypatch.setattr(module, "has_slurm", lambda: False)
