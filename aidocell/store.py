@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scipy import sparse
 
 from aidocell.errors import InputError
 from aidocell.files import atomic, refuse_existing, remove
+from aidocell.rows import copy_table, index_of, read_table, rows_of
 from aidocell.seal import SUFFIX, damaged, pack, read_seal, require_file, verify
 
 __all__ = [
@@ -43,7 +45,12 @@ EMBEDDING = "X_aidocell"  # where embeddings lie in obsm
 
 
 def write_store(
-    adata: ad.AnnData, path: str | Path, *, provenance: dict, overwrite: bool = False
+    adata: ad.AnnData,
+    path: str | Path,
+    *,
+    provenance: dict,
+    overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write `adata` as one file, whole or not at all.
 
@@ -57,8 +64,10 @@ def write_store(
         Goes to ``uns["aidocell"]``; no time, host or path, so that equal work gives equal bytes.
     overwrite
         Replace a file that is there; otherwise that is ``E_OUTPUT_EXISTS``.
+    check
+        Called with the written file before it gets its name; what it raises keeps it from that.
     """
-    with new_store(path, overwrite=overwrite) as folder, deterministic():
+    with new_store(path, overwrite=overwrite, check=check) as folder, deterministic():
         # a shallow copy, so that the caller's uns stays as it is
         copy = ad.AnnData(
             X=adata.X,
@@ -91,16 +100,13 @@ class StoreReader:
     """A store opened for reading rows; use as a context manager.
 
     Opening checks that every chunk is there, reading checks the CRC-32 of each chunk it touches;
-    :func:`verify` reads the whole file and is for whole-file readers.
+    :func:`verify` reads the whole file and is for whole-file readers. Opening reads no table: the
+    names of a million cells are read where they are asked for.
 
     Attributes
     ----------
     shape
         Cells, genes.
-    obs, var
-        Tables of cells and genes.
-    provenance
-        ``uns["aidocell"]`` as plain Python values.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -113,14 +119,67 @@ class StoreReader:
             _require_all_chunks(self.path)
             self._store = zarr.storage.ZipStore(self.path, mode="r")
             self._group = zarr.open_group(self._store, mode="r")
-            self.obs: pd.DataFrame = read_elem(self._group["obs"])
-            self.var: pd.DataFrame = read_elem(self._group["var"])
-            self.provenance: dict = _plain(read_elem(self._group["uns"]).get("aidocell", {}))
-        self.shape = (len(self.obs), len(self.var))
+            self.shape = tuple(index_of(self._group[name]).shape[0] for name in ("obs", "var"))
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._store.close()
+
+    @cached_property
+    def provenance(self) -> dict:
+        """``uns["aidocell"]`` as plain Python values."""
+        with _reading(self.path):
+            uns = self._group["uns"]
+            return _plain(read_elem(uns["aidocell"])) if "aidocell" in uns else {}
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """The whole table of the cells."""
+        with _reading(self.path):
+            return read_elem(self._group["obs"])
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """The table of the genes."""
+        with _reading(self.path):
+            return read_elem(self._group["var"])
+
+    @property
+    def contents(self) -> set[str]:
+        """What it holds: ``counts``, ``embeddings``, both or neither."""
+        embeddings = {"embeddings"} if EMBEDDING in self._group["obsm"] else set()
+        return embeddings | ({"counts"} if isinstance(self._group["X"], zarr.Group) else set())
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of the cells."""
+        return list(self._group["obs"].attrs["column-order"])
+
+    def cells(self, start: int, stop: int) -> pd.Index:
+        """Names of the cells ``start`` to ``stop``."""
+        with _reading(self.path):
+            return pd.Index(index_of(self._group["obs"])[start:stop].astype(object))
+
+    def copy_table(self, target: zarr.Group, keep: np.ndarray) -> None:
+        """Copy the table of the cells that a mask marks into an empty group of another store."""
+        with _reading(self.path):
+            copy_table(self._group["obs"], target, keep)
+
+    def table(self, keep: np.ndarray, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The table of the cells that a mask marks, with some of its columns or all."""
+        with _reading(self.path):
+            return read_table(self._group["obs"], keep, columns)
+
+    @property
+    def width(self) -> int:
+        """Length of an embedding."""
+        with _reading(self.path):
+            return self._group["obsm"][EMBEDDING].shape[1]
+
+    def vectors(self, keep: np.ndarray) -> Iterator[np.ndarray]:
+        """Embeddings of the cells that a mask marks, in order, a range of cells at a time."""
+        with _reading(self.path):
+            yield from rows_of(self._group["obsm"][EMBEDDING], keep)
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """Rows ``start`` to ``stop`` of X, read straight from the zip."""
@@ -142,8 +201,10 @@ def export(path: str | Path, output: str | Path, *, overwrite: bool = False) -> 
 
 
 @contextmanager
-def new_store(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to fill; pack it to `path` when the body ends well."""
+def new_store(
+    path: str | Path, *, overwrite: bool, check: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
+    """Give a folder to fill; when the body ends well, pack it, `check` it and name it `path`."""
     path = Path(path)
     if not path.name.endswith(SUFFIX):
         raise InputError(
@@ -155,6 +216,8 @@ def new_store(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
         try:
             yield folder
             pack(folder, temporary)
+            if check:
+                check(temporary)
         finally:
             remove(folder)
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from aidocell.files import atomic
-from aidocell.store import StoreReader, read_store
+from aidocell.store import StoreReader, verify
 
 __all__ = ["make_map", "umap_coordinates"]
 
@@ -108,10 +108,14 @@ def _size(path: str | Path) -> int:
 
 
 def _read(name: str, path: str | Path, rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    adata = read_store(path)
-    cells = f"{name}:" + adata.obs_names[rows].astype(str)
-    embeddings = np.asarray(adata.obsm["X_aidocell"], dtype=np.float32)[rows]
-    return pd.DataFrame({"cell": cells, "sample": name}), embeddings
+    """Names and embeddings of the drawn rows; no others are held in memory."""
+    verify(path)
+    with StoreReader(path) as store:
+        drawn = np.zeros(store.shape[0], bool)
+        drawn[rows] = True
+        names = store.table(drawn, columns=[]).index.astype(str)
+        embeddings = np.concatenate([np.empty((0, store.width), np.float32), *store.vectors(drawn)])
+    return pd.DataFrame({"cell": f"{name}:" + names, "sample": name}), embeddings
 
 
 def _lot(total: int, most: int, seed: int) -> np.ndarray:
