@@ -62,9 +62,9 @@ def configure_logging(
     about
         What all lines are about, in square brackets before each message.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if path:
-        handlers.append(_LogFile(path))
+    # the file first: what it says of a full disk must not come after a job's last line
+    handlers: list[logging.Handler] = [_LogFile(path)] if path else []
+    handlers.append(logging.StreamHandler())
     about = f"[{about}] ".replace("%", "%%") if about else ""
     for handler in handlers:
         handler.setFormatter(
@@ -119,7 +119,7 @@ def _whereabouts() -> str:
 def _sign_of_life(path: str | Path) -> Iterator[None]:
     """Set the modification time of the log over and over, by a thread that dies with the process."""
     ended = threading.Event()
-    descriptor = os.open(path, os.O_WRONLY)
+    descriptor = os.open(path, os.O_RDONLY)  # closing it can meet no full disk
 
     def beat() -> None:
         while not ended.wait(_SECONDS_BETWEEN_BEATS):
