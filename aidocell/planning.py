@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aidocell.files import read_json, write_json
 from aidocell.provenance import REVISION, require_same, run_key
+from aidocell.records import read_record, write_record
 from aidocell.store import StoreReader
 
 __all__ = ["first_row", "plan_rows", "plan_shards", "read_plan"]
@@ -81,13 +81,13 @@ def plan_rows(
     cells = store.shape[0]
     shards = [[start, min(start + size, cells)] for start in range(0, cells, size)]
     plan = {"run_key": key, "key": key[:12], **made_from, "cells": cells, "shards": shards}
-    write_json(output, plan)
+    write_record(output, plan)
     return plan
 
 
 def read_plan(path: str | Path) -> dict:
     """A plan as :func:`plan_shards` wrote it."""
-    return read_json(path)
+    return read_record(path)
 
 
 def first_row(path: str | Path) -> int:

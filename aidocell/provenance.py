@@ -30,7 +30,14 @@ def run_key(**parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def require_same(what: str, expected: object, found: object, *, where: str) -> None:
+def require_same(
+    what: str,
+    expected: object,
+    found: object,
+    *,
+    where: str,
+    fix: str = "use outputs of one checkpoint, gene list and set of options, or make it anew",
+) -> None:
     """Refuse a mix of results.
 
     Raises
@@ -42,7 +49,7 @@ def require_same(what: str, expected: object, found: object, *, where: str) -> N
         raise InputError(
             "E_STORE_MISMATCH",
             f"{where} has {what} {_short(found)}, expected {_short(expected)}",
-            fix="use outputs of one checkpoint, gene list and set of options, or make it anew",
+            fix=fix,
         )
 
 

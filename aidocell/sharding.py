@@ -135,8 +135,8 @@ def _provenance(plan: dict, runtime: Runtime, left_out: list[str]) -> dict:
 
 
 def input_of(counts: Mapping[str, Any]) -> dict[str, str]:
-    """The sha256 of the file that counts of this provenance were read from."""
-    return {"input_sha256": counts["input_sha256"]}
+    """The sha256 of the file that counts of this provenance were read from, and its sample."""
+    return {name: counts[name] for name in ("input_sha256", "sample") if name in counts}
 
 
 @contextmanager

@@ -9,8 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from aidocell.baselines import METHODS
+from aidocell.errors import InputError
 from aidocell.evaluate.tables import tsv_text
-from aidocell.files import read_json
+from aidocell.files import sha256_file
+from aidocell.records import read_record
+from aidocell.tables import read_table
 
 __all__ = [
     "Annotation",
@@ -128,10 +131,11 @@ class Annotation:
 
 
 def read_annotation(folder: Path) -> Annotation | None:
-    """Read ``study/annotate``; None where there are no metrics."""
-    if not (folder / "metrics.tsv").is_file():
+    """Read ``study/annotate``; None where it was not made."""
+    if not (folder / "summary.json").is_file():
         return None
-    summary = _json(folder / "summary.json")
+    summary = read_record(folder / "summary.json")
+    _require_tables(folder, summary["tables"])
     as_given = {tsv_text(label): label for label in summary.get("labels", {})}
     metrics, per_class, confusion = (
         _table(folder / f"{name}.tsv", as_given) for name in ("metrics", "per_class", "confusion")
@@ -148,6 +152,16 @@ def read_annotation(folder: Path) -> Annotation | None:
         predictions=_predictions(folder / "predictions.parquet", best.name),
         summary=summary,
     )
+
+
+def _require_tables(folder: Path, expected: Mapping[str, str]) -> None:
+    """Refuse tables that are not those of the summary."""
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file() or sha256_file(path) != digest:
+            what = f"{path} is not as it was written beside summary.json"
+            fix = "delete it and run the study again"
+            raise InputError("E_STORE_DAMAGED", what, fix=fix)
 
 
 def _method(
@@ -196,7 +210,7 @@ def _comparisons(path: Path) -> tuple[Comparison, ...]:
 def _predictions(path: Path, method: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame({"predicted": [], "probability": []}, index=pd.Index([], dtype=str))
-    table = pd.read_parquet(path, filters=[("method", "==", method)])
+    table = read_table(path, filters=[("method", "==", method)])
     probabilities = table.filter(regex="^p_").max(axis=1)  # the predicted class has the largest
     indexed = table.assign(probability=probabilities).set_index(table["cell"].astype(str))
     return indexed[["true", "predicted", "probability"]]
@@ -208,10 +222,6 @@ def _table(path: Path, as_given: Mapping[str, str]) -> pd.DataFrame:
     numeric = {c: pd.to_numeric(table[c], errors="coerce") for c in table if c not in _TEXTS}
     labels = {c: table[c].map(lambda v: as_given.get(v, v)) for c in table if c in _LABELS}
     return table.assign(**numeric, **labels)
-
-
-def _json(path: Path) -> dict:
-    return read_json(path) if path.is_file() else {}
 
 
 def _or_zero(estimate: Estimate | None) -> float:

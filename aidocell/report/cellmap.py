@@ -12,6 +12,7 @@ import pandas as pd
 
 from aidocell.report.colours import GREY, marks_of
 from aidocell.report.qcsummary import METRICS
+from aidocell.tables import read_table
 
 __all__ = ["PREDICTED", "PROBABILITY", "TRUE", "CellMap", "map_payload", "read_map"]
 
@@ -32,11 +33,14 @@ class CellMap:
         How many cells there are in all; the table holds no more than the config allows.
     method
         ``umap`` or ``pca``.
+    embeddings
+        Seals of the stores of embeddings that it was made from, by sample.
     """
 
     table: pd.DataFrame = field(repr=False)
     cells: int
     method: str
+    embeddings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def with_columns(self, columns: pd.DataFrame) -> CellMap:
         """The map with more choices of colour; `columns` is indexed by cell."""
@@ -59,12 +63,12 @@ def read_map(path: Path) -> CellMap | None:
     """Read ``study/map.parquet``; None where it is not there or holds no cell."""
     if not path.is_file():
         return None
-    table = pd.read_parquet(path)
-    attrs = table.attrs
+    table = read_table(path)
+    about = table.attrs
     if table.empty:
         return None
     indexed = table.set_index(table["cell"].astype(str))[["sample", "x", "y"]]
-    return CellMap(indexed, attrs.get("cells", len(table)), attrs.get("method", "umap"))
+    return CellMap(indexed, about["cells"], about["method"], about["embeddings"])
 
 
 def map_payload(cells: CellMap, labels: Sequence[str]) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from aidocell.counts.qc import read_qc
 from aidocell.files import read_json
+from aidocell.records import read_record
 from aidocell.report.annotation import Annotation, read_annotation
 from aidocell.report.cellmap import (
     PREDICTED,
@@ -20,6 +21,7 @@ from aidocell.report.cellmap import (
     read_map,
 )
 from aidocell.report.jobs import Job, read_jobs
+from aidocell.report.origin import require_one_sample, require_one_study
 from aidocell.report.qcsummary import METRICS, QcSummary, summarise
 from aidocell.report.settings import ReportSettings
 from aidocell.report.verdicts import Figures, Verdict, judge
@@ -135,11 +137,14 @@ def load_study(
     names = [str(row["sample"]) for row in samples]
     annotation = read_annotation(results / "study" / "annotate")
     cells = read_map(results / "study" / "map.parquet")
+    model = _record(results / "model.json")
     loaded, extras = [], []
     for name in names:
-        sample, columns = _read_sample(results / "samples" / name, name, settings, cells)
+        sample, columns = _read_sample(results / "samples" / name, name, settings, cells, model)
         loaded.append(sample)
         extras.append(columns)
+    admitted = [sample.name for sample in loaded if not sample.refused]
+    require_one_study(results, admitted, cells, annotation)
     jobs = read_jobs(results / "benchmarks", names)
     return Study(
         settings=settings,
@@ -148,20 +153,38 @@ def load_study(
         annotation=annotation,
         cells=cells and _coloured(cells, extras, annotation, config),
         jobs=_of_this_run(jobs, loaded),
-        model=_json(results / "model.json") or _from_card(checkpoint),
+        model=model or _from_card(checkpoint),
         command=command,
     )
 
 
 def _read_sample(
-    folder: Path, name: str, settings: ReportSettings, cells: CellMap | None
+    folder: Path,
+    name: str,
+    settings: ReportSettings,
+    cells: CellMap | None,
+    model: Mapping[str, object],
 ) -> tuple[Sample, pd.DataFrame]:
     """The sample, and for its cells on the map the columns that they can be coloured by."""
-    audit = _json(folder / "audit.json")
+    audit = _record(folder / "audit.json")
+    if audit.get("accepted") is False:  # what else is in its folder is of an earlier run
+        require_one_sample(folder, name, audit=audit)
+        verdict = judge(Figures(), settings.verdict, refused=_refusal(audit))
+        return Sample(name=name, audit=audit, verdict=verdict), pd.DataFrame()
     qc_path = folder / "qc.parquet"
     qc_table = read_qc(qc_path) if qc_path.is_file() else None
     qc = None if qc_table is None else summarise(qc_table)
     embedded, provenance, obs = _embeddings(folder / "embeddings.zarr.zip")
+    plan = _record(folder / "shards.json")
+    require_one_sample(
+        folder,
+        name,
+        model=model,
+        audit=audit,
+        qc={} if qc_table is None else qc_table.attrs,
+        plan=plan,
+        embeddings=provenance,
+    )
     figures = _figures(audit, qc)
     sample = Sample(
         name=name,
@@ -169,9 +192,9 @@ def _read_sample(
         qc=qc,
         embedded=embedded,
         provenance=provenance,
-        plan=_json(folder / "shards.json"),
+        plan=plan,
         figures=figures,
-        verdict=judge(figures, settings.verdict, refused=_refusal(audit)),
+        verdict=judge(figures, settings.verdict, refused=""),
     )
     on_map = cells.table.index[cells.table["sample"] == name] if cells else pd.Index([])
     return sample, _colour_columns(name, qc_table, obs, on_map)
@@ -191,8 +214,6 @@ def _figures(audit: Mapping[str, object], qc: QcSummary | None) -> Figures:
 
 
 def _refusal(audit: Mapping[str, object]) -> str:
-    if audit.get("accepted") is not False:
-        return ""
     error = audit["error"]
     return f"{error['what']} ({error['id']}); {error['fix']}"
 
@@ -244,12 +265,13 @@ def _of_this_run(jobs: Sequence[Job], samples: Sequence[Sample]) -> tuple[Job, .
 
 def _from_card(checkpoint: str | Path | None) -> dict:
     """What a checkpoint folder says of itself, in the form of ``model.json``."""
-    card = _json(Path(checkpoint) / "card.json") if checkpoint else {}
-    if not card:
+    path = Path(checkpoint or "") / "card.json"
+    if not checkpoint or not path.is_file():
         return {}
+    card = read_json(path)
     known = {"source": "folder", "demonstration": bool(card.get("demonstration")), "card": card}
     return {"id": card.get("name"), **known}
 
 
-def _json(path: Path) -> dict:
-    return read_json(path) if path.is_file() else {}
+def _record(path: Path) -> dict:
+    return read_record(path) if path.is_file() else {}

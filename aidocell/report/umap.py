@@ -11,8 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from aidocell.files import atomic
+from aidocell.seal import read_seal
 from aidocell.store import StoreReader, verify
+from aidocell.tables import write_table
 
 __all__ = ["make_map", "umap_coordinates"]
 
@@ -30,8 +31,9 @@ def make_map(
     stores
         ``embeddings.zarr.zip`` of each sample, by the sample's name. Read one after the other.
     output
-        The Parquet file. Its table's ``attrs`` say how many cells there were in all (``cells``),
-        and by which ``method`` and ``seed`` they were placed.
+        The Parquet file. What it says about itself (:func:`aidocell.tables.about_table`): how many
+        cells there were in all (``cells``), by which ``method`` and ``seed`` they were placed, and
+        the seal of each sample's ``embeddings``.
     max_cells
         Most cells on the map; where there are more, that many are drawn by lot.
     seed
@@ -49,9 +51,9 @@ def make_map(
     table = pd.concat([cells for cells, _ in parts], ignore_index=True)
     coordinates, method = umap_coordinates(np.concatenate([v for _, v in parts]), seed=seed)
     table = table.assign(x=coordinates[:, 0], y=coordinates[:, 1])
-    table.attrs = {"cells": total, "method": method, "seed": seed}
-    with atomic(output) as temporary:
-        table.to_parquet(temporary, index=False)
+    seals = {name: read_seal(Path(path)) for name, path in stores.items()}
+    about = {"cells": total, "method": method, "seed": seed, "embeddings": seals}
+    write_table(table, output, about=about)
 
 
 def umap_coordinates(embeddings: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 from aidocell.errors import InputError
-from aidocell.files import atomic, read_json
+from aidocell.files import atomic
+from aidocell.lineage import origin_of_audit, require_one_origin
+from aidocell.records import read_record
 
 __all__ = ["admit", "admitted_samples", "require_column"]
 
@@ -40,9 +43,10 @@ def admit(
     Raises
     ------
     InputError
-        The first refused sample's error; ``E_LABEL_MISSING``: a column that no sample has.
+        The first refused sample's error; ``E_LABEL_MISSING``: a column that no sample has;
+        ``E_STORE_DAMAGED``, ``E_STORE_MISMATCH``: an audit that is changed, or another sample's.
     """
-    found = {name: read_json(path) for name, path in audits.items()}
+    found = {name: _read_audit(name, path) for name, path in audits.items()}
     rows = [_row(name, audit) for name, audit in found.items()]
     refused = [row for row in rows if row["accepted"] == "no"]
     for row in refused:
@@ -81,7 +85,7 @@ def _row(name: str, audit: dict) -> dict[str, str]:
     error = audit.get("error", {"id": "", "what": "", "fix": ""})
     row = {
         "sample": name,
-        "accepted": "yes" if audit["accepted"] else "no",
+        "accepted": _verdict(audit),
         "cells": str(audit.get("cells", "")),
     }
     return {
@@ -92,8 +96,60 @@ def _row(name: str, audit: dict) -> dict[str, str]:
     }
 
 
-def admitted_samples(admission: str | Path) -> list[str]:
-    """Names of the samples that go on, in the order of the sheet."""
-    with Path(admission).open(newline="", encoding="utf-8") as handle:
-        rows = csv.DictReader(handle, delimiter="\t")
-        return [row["sample"] for row in rows if row["accepted"] == "yes"]
+def _read_audit(name: str, path: str | Path) -> dict:
+    audit = read_record(path)
+    require_one_origin({"the sample sheet": {"sample": name}, str(path): origin_of_audit(audit)})
+    return audit
+
+
+def admitted_samples(
+    admission: str | Path, audits: Mapping[str, str | Path] = MappingProxyType({})
+) -> list[str]:
+    """Names of the samples that go on, in the order of the sheet.
+
+    Parameters
+    ----------
+    audits
+        ``audit.json`` of each sample, by name: the table has to say what they say.
+
+    Raises
+    ------
+    InputError
+        ``E_STORE_DAMAGED``: it does not, or is no such table.
+    """
+    path = Path(admission)
+    return list(_admitted(path, path.stat().st_mtime_ns, tuple(audits.items())))
+
+
+@cache
+def _admitted(
+    admission: Path, changed: int, audits: tuple[tuple[str, str | Path], ...]
+) -> tuple[str, ...]:
+    """The Snakefile asks once a job, so each version (`changed`) of the table is read once."""
+    found = _pairs(admission)
+    said = [(name, _verdict(_read_audit(name, path))) for name, path in audits]
+    if audits and found != said:
+        raise _not_as_written(admission)
+    return tuple(name for name, verdict in found if verdict == "yes")
+
+
+def _verdict(audit: Mapping[str, object]) -> str:
+    return "yes" if audit["accepted"] else "no"
+
+
+def _pairs(admission: Path) -> list[tuple[str, str]]:
+    """Sample and verdict of every row."""
+    try:
+        with admission.open(newline="", encoding="utf-8") as handle:
+            rows = csv.DictReader(handle, delimiter="\t", strict=True)
+            found = [(row["sample"], row["accepted"]) for row in rows]
+    except (ValueError, KeyError, csv.Error) as error:
+        raise _not_as_written(admission) from error
+    if not found or any(verdict not in ("yes", "no") for _, verdict in found):
+        raise _not_as_written(admission)
+    return found
+
+
+def _not_as_written(admission: Path) -> InputError:
+    what = f"{admission} is torn or changed: it does not say what the samples' audits say"
+    return InputError("E_STORE_DAMAGED", what, fix="delete it and run the study again")

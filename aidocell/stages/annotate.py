@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aidocell.lineage import require_planned
 from aidocell.tasks.annotate_files import annotate_evaluate, annotate_train
 
 __all__ = ["annotate_study"]
@@ -17,6 +18,7 @@ def annotate_study(
     samples: Sequence[str],
     embeddings: Sequence[str],
     counts: Sequence[str],
+    plans: Sequence[str] | None = None,
     options: Mapping[str, Any],
 ) -> None:
     """Judge every method on the labelled cells of all samples, then train the classifier.
@@ -27,9 +29,13 @@ def annotate_study(
         ``study/annotate``; the tables, and the folder ``classifier``.
     embeddings, counts
         Stores of the samples, in their order.
+    plans
+        ``shards.json`` of each sample: stores of another plan are refused.
     options
         The configuration's ``annotate``.
     """
+    if plans is not None:
+        require_planned(samples, plans, counts, embeddings)
     shared = {
         name: options[name] for name in ("label", "group", "folds", "seed", "min_cells_per_class")
     }

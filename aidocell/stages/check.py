@@ -12,8 +12,8 @@ from aidocell.counts.metadata import cell_table
 from aidocell.counts.options import InputOptions
 from aidocell.counts.source import open_counts
 from aidocell.errors import InputError
-from aidocell.files import write_json
 from aidocell.genes import Vocabulary, vocabulary_of
+from aidocell.records import write_record
 from aidocell.stages.admit import require_column
 
 __all__ = ["audit_or_refusal", "check_sample"]
@@ -31,6 +31,7 @@ def check_sample(
     metadata: str | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
     balance: str | None = None,
+    sample: str | None = None,
 ) -> None:
     """Write the sample's audit; a refused sample's says why, and the study decides later.
 
@@ -40,6 +41,8 @@ def check_sample(
         What the sample sheet adds to the cells, as in :func:`aidocell.counts.metadata.cell_table`.
     balance
         The column over which a subset will be drawn; the cells have to have it.
+    sample
+        Its name in the study; admission refuses the audit of another.
     """
     genes = vocabulary_of(model)
     audit, error = audit_or_refusal(path, options, vocabulary=genes, min_share=min_share)
@@ -54,7 +57,7 @@ def check_sample(
             audit, error = _refusal(path, misfit), misfit
     if error is not None:
         log.warning("refused: %s", error)
-    write_json(output, audit)
+    write_record(output, {"sample": sample, **audit})
 
 
 def _columns(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aidocell.files import read_json
 from aidocell.planning import plan_shards
+from aidocell.records import read_record
 
 __all__ = ["plan_sample"]
 
@@ -19,7 +19,7 @@ def plan_sample(
     plan_shards(
         counts,
         output,
-        checkpoint=read_json(model_record),
+        checkpoint=read_record(model_record),
         pooling=embed["pooling"],
         precision=embed["precision"],
         attention=embed["attention"],

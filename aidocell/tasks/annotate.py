@@ -21,6 +21,8 @@ from aidocell.errors import InputError
 from aidocell.evaluate.metrics import DRAWS, compare, confusion, per_class, summary_metrics
 from aidocell.evaluate.splits import assign_folds
 from aidocell.evaluate.tables import write_tsv
+from aidocell.records import write_record
+from aidocell.tables import write_table
 from aidocell.tasks.labelled import Labelled, select
 
 __all__ = [
@@ -269,7 +271,7 @@ def write_evaluation(
     """Write the tables to a folder, whole or not at all; it holds nothing else afterwards.
 
     ``metrics.tsv``, ``per_class.tsv``, ``confusion.tsv``, ``comparisons.tsv``,
-    ``predictions.parquet`` and ``summary.json``. In the TSV files a label that a spreadsheet
+    ``predictions.parquet`` and ``summary.json``, which has the others' sha256. In the TSV files a label that a spreadsheet
     would run as a formula has an apostrophe in front; the other two have it as it is.
     """
     files.refuse_existing(folder, overwrite=overwrite)
@@ -277,5 +279,6 @@ def write_evaluation(
         temporary.mkdir()
         for name in ("metrics", "per_class", "confusion", "comparisons"):
             write_tsv(getattr(evaluation, name), temporary / f"{name}.tsv")
-        evaluation.predictions.to_parquet(temporary / "predictions.parquet", index=False)
-        files.write_json(temporary / "summary.json", evaluation.summary)
+        write_table(evaluation.predictions, temporary / "predictions.parquet", about={})
+        tables = {path.name: files.sha256_file(path) for path in sorted(temporary.iterdir())}
+        write_record(temporary / "summary.json", {**evaluation.summary, "tables": tables})

@@ -16,7 +16,9 @@ from aidocell import files
 from aidocell.baselines import METHODS
 from aidocell.errors import InputError
 from aidocell.provenance import require_same
+from aidocell.seal import read_seal
 from aidocell.store import EMBEDDING, read_store
+from aidocell.tables import write_table
 from aidocell.tasks.annotate import Evaluation, evaluate, write_evaluation
 from aidocell.tasks.classifier import Classifier, apply, embedding_of
 from aidocell.tasks.classifier_folder import load_classifier, save_classifier
@@ -102,6 +104,7 @@ def annotate_evaluate(
     )
     result.summary.update({"label": label, "group": group})
     result.summary["embedding"] = embedding_of(embedded.provenances[0]) if embedded else None
+    result.summary["embeddings"] = [read_seal(Path(path)) for path in embeddings]
     write_evaluation(result, output, overwrite=overwrite)
     return result
 
@@ -169,8 +172,7 @@ def annotate_apply(
     table = apply(
         loaded, cells.matrix, cells.obs.index, provenance=cells.provenances[0], where=where
     )
-    with files.atomic(output) as temporary:
-        table.to_parquet(temporary, index=False)
+    write_table(table, output, about={"embedding": embedding_of(cells.provenances[0])})
     return table
 
 

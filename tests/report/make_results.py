@@ -6,7 +6,6 @@ Run as a script to look at the report: ``python tests/report/make_results.py FOL
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from aidocell.counts.qc import write_qc
+from aidocell.records import write_record
 from aidocell.report import write_report
 from aidocell.report.umap import make_map
 from aidocell.store import write_store
@@ -222,8 +222,7 @@ def _benchmarks(folder: Path, name: str, cells: int) -> None:
 
 
 def _write(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    write_record(path, content)
 
 
 if __name__ == "__main__":

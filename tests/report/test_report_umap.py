@@ -5,6 +5,7 @@ import pytest
 
 from aidocell.report.umap import make_map, umap_coordinates
 from aidocell.store import write_store
+from aidocell.tables import about_table
 
 
 def _store(path, n, width=8, seed=0):
@@ -49,7 +50,7 @@ def test_the_map_names_cells_by_sample_and_says_when_it_is_a_lot(tmp_path):
     stores = {"a": _store(tmp_path / "a.zarr.zip", 30), "b": _store(tmp_path / "b.zarr.zip", 10)}
     make_map(stores, tmp_path / "map.parquet", max_cells=20, seed=1)
     table = pd.read_parquet(tmp_path / "map.parquet")
-    assert table.attrs["cells"] == 40
+    assert about_table(tmp_path / "map.parquet")["cells"] == 40
     assert list(table.columns) == ["cell", "sample", "x", "y"]
     assert len(table) == 20
     assert set(table["sample"]) == {"a", "b"}

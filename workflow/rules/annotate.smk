@@ -4,6 +4,7 @@ rule annotate:
         EACH_EMBEDDING,
         embeddings=EMBEDDINGS,
         counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
+        plans=per_sample("results/samples/{sample}/shards.json"),
         admission=ancient("results/admission.tsv"),
     output:
         metrics="results/study/annotate/metrics.tsv",

@@ -47,7 +47,8 @@ def samples_admitted(wildcards):
 
     if config["on_bad_sample"] == "stop":
         return list(SAMPLES)
-    return admitted_samples(checkpoints.admit.get().output.table)
+    audits = {name: f"results/samples/{name}/audit.json" for name in SAMPLES}
+    return admitted_samples(checkpoints.admit.get().output.table, audits)
 
 
 def per_sample(pattern):

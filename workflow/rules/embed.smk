@@ -52,6 +52,8 @@ rule gather:
     input:
         counts="results/samples/{sample}/counts.zarr.zip",
         plan="results/samples/{sample}/shards.json",
+        # the plan has to be of this model and these options, not an older one put back
+        model=ancient("results/model.json"),
         shards=shards_of,
     output:
         embeddings="results/samples/{sample}/embeddings.zarr.zip",
@@ -62,6 +64,10 @@ rule gather:
     conda:
         "../../envs/cpu.yaml"
     params:
+        options={
+            name: config["embed"][name]
+            for name in ("pooling", "precision", "attention")
+        },
         revision=REVISION["gather"],
     message:
         "Gathering the embeddings of {wildcards.sample}"

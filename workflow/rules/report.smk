@@ -6,6 +6,7 @@ rule map:
     input:
         EACH_EMBEDDING,
         embeddings=EMBEDDINGS,
+        plans=per_sample("results/samples/{sample}/shards.json"),
     output:
         table="results/study/map.parquet",
     log:
@@ -31,6 +32,7 @@ rule report:
         admission="results/admission.tsv",
         audits=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
         qc=per_sample("results/samples/{sample}/qc.parquet"),
+        counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
         plans=per_sample("results/samples/{sample}/shards.json"),
         embeddings=EMBEDDINGS,
         map="results/study/map.parquet",

@@ -15,4 +15,5 @@ with job_log(snakemake.log[0], sample=snakemake.wildcards.sample):
         metadata=snakemake.params.metadata,
         columns=snakemake.params.columns,
         balance=snakemake.params.balance,
+        sample=snakemake.wildcards.sample,
     )

@@ -3,11 +3,13 @@
 from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0], sample=snakemake.wildcards.sample):
-    from aidocell.gathering import gather
+    from aidocell.stages.gather import gather_sample
 
-    gather(
+    gather_sample(
         snakemake.input.counts,
         snakemake.input.plan,
         snakemake.input.shards,
         snakemake.output.embeddings,
+        model_record=snakemake.input.model,
+        options=snakemake.params.options,
     )

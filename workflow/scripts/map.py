@@ -3,10 +3,12 @@
 from aidocell.joblog import job_log
 
 with job_log(snakemake.log[0]):
-    from aidocell.report.umap import make_map
+    from aidocell.stages.map import map_study
 
-    make_map(
-        dict(zip(snakemake.params.samples, snakemake.input.embeddings, strict=True)),
+    map_study(
+        snakemake.params.samples,
+        snakemake.input.embeddings,
+        snakemake.input.plans,
         snakemake.output.table,
         max_cells=snakemake.params.max_cells,
     )
