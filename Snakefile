@@ -36,6 +36,10 @@ onstart:
     record_run()
 
 
+onerror:
+    sum_up("results", log)
+
+
 rule all:
     default_target: True
     input:

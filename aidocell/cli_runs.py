@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from aidocell.cli_options import Json
 
 __all__ = ["add_run_commands"]
 
@@ -15,6 +18,7 @@ Results = Annotated[Path, typer.Argument(help="The study's results folder.")]
 def add_run_commands(app: typer.Typer) -> None:
     """Give the ``aidocell`` command those of this module."""
     app.command(epilog="Example: aidocell recover results")(recover)
+    app.command(epilog="Example: aidocell status results")(status)
 
 
 def recover(
@@ -32,3 +36,19 @@ def recover(
     from aidocell.recover import recover as recover_run
 
     recover_run(results, wait=wait, stalled=stalled, silent_minutes=silent_minutes)
+
+
+def status(
+    results: Results = Path("results"),
+    silent_minutes: Annotated[
+        float,
+        typer.Option("--silent-minutes", min=1, help="Silence after which a job counts as lost."),
+    ] = 5,
+    as_json: Json = False,
+) -> None:
+    """How far the run is, what failed and what is silent: from files alone."""
+    from aidocell.status import read_status
+    from aidocell.statustext import describe, plain
+
+    found = read_status(results, silent_minutes=silent_minutes)
+    typer.echo(json.dumps(plain(found), indent=2) if as_json else describe(found))

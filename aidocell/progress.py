@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress"]
+__all__ = ["clock", "progress", "speed"]
 
 log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 30
@@ -44,8 +44,8 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
 
         def advance(done: int) -> None:
             bars.update(task, advance=done)
-            speed = bars.tasks[0].speed
-            bars.update(task, rate=f"{speed:,.2f} {unit}/s" if speed else "")
+            now = bars.tasks[0].speed
+            bars.update(task, rate=f"{speed(now)} {unit}/s" if now else "")
 
         yield advance
 
@@ -64,20 +64,26 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
             rate = finished / max(now - began, 1e-9)
             left = (total - finished) / rate
             log.info(
-                "%s: %d of %d %s, %.3g %s/s, %s left",
+                "%s: %d of %d %s, %s %s/s, %s left",
                 what,
                 finished,
                 total,
                 unit,
-                rate,
+                speed(rate),
                 unit,
-                _clock(left),
+                clock(left),
             )
 
     yield advance
 
 
-def _clock(seconds: float) -> str:
+def speed(rate: float) -> str:
+    """A rate in three digits, and never as a power of ten where it is large."""
+    return f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}"
+
+
+def clock(seconds: float) -> str:
+    """A span of time as hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"

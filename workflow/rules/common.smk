@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT))
 others = os.environ.get("PYTHONPATH", "")
 os.environ.update(PYTHONPATH=f"{ROOT}{os.pathsep}{others}".rstrip(os.pathsep))
 
+from aidocell.endofrun import sum_up
 from aidocell.errors import AidocellError
 from aidocell.provenance import REVISION
 from aidocell.runs import record_run
