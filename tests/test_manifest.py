@@ -9,7 +9,9 @@ import pytest
 
 from aidocell.errors import InputError
 from aidocell.manifest import MANIFEST, find_damage, write_manifest
+from aidocell.records import write_record
 from aidocell.store import write_store
+from aidocell.tables import write_table
 
 
 @pytest.fixture
@@ -197,3 +199,85 @@ def test_a_manifest_that_names_a_missing_output_is_not_written(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_manifest({"model": [str(tmp_path / "model.json")]}, tmp_path / MANIFEST)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------- the table itself
+
+
+@pytest.fixture
+def sampled(tmp_path) -> Path:
+    """Results of two samples, one of them refused."""
+    folder = tmp_path / "results"
+    write_record(folder / "model.json", {"id": "m"})
+    (folder / "admission.tsv").write_text("sample\taccepted\na\tyes\nb\tno\n")
+    write_record(folder / "samples/a/shards.json", {"key": "k", "shards": [[0, 2], [2, 4]]})
+    for name in "ab":
+        write_record(folder / f"samples/{name}/audit.json", {"sample": name})
+    outputs = {
+        "model": [str(folder / "model.json")],
+        "admit": [str(folder / "admission.tsv")],
+        "check": [str(folder / f"samples/{name}/audit.json") for name in "ab"],
+        "plan": [str(folder / "samples/a/shards.json")],
+    }
+    write_manifest(outputs, folder / MANIFEST)
+    return folder
+
+
+@pytest.mark.parametrize("line", [1, 2, 3, 4, 5])
+def test_a_line_that_is_gone_is_noticed(sampled, line):
+    lines = (sampled / MANIFEST).read_text().splitlines(keepends=True)
+    path = lines.pop(line).split("\t")[0]
+    (sampled / MANIFEST).write_text("".join(lines))
+    (error,) = damage(sampled)
+    assert f"{path} is not in manifest.tsv; delete manifest.tsv and run the study again" in error
+
+
+def test_a_wrong_maker_a_doubled_line_and_a_cut_last_one_are_noticed(sampled):
+    whole = (sampled / MANIFEST).read_text()
+    for changed, what in (
+        (whole.replace("\tmodel\n", "\tmodem\n"), "model.json has the wrong maker"),
+        (whole + whole.splitlines(keepends=True)[-1], "is no manifest"),
+        (whole[:-1], "is no manifest"),
+        (whole.replace("\n", "\r\n"), "is no manifest"),
+    ):
+        (sampled / MANIFEST).write_bytes(changed.encode())
+        (error,) = damage(sampled)
+        assert what in error
+
+
+def test_what_a_sample_left_that_is_in_the_study_no_more_is_passed_over(sampled):
+    for path in ("samples/old/audit.json", "samples/b/qc.parquet", "study/annotate/metrics.tsv"):
+        (sampled / path).parent.mkdir(parents=True, exist_ok=True)
+        (sampled / path).touch()
+    assert damage(sampled) == []
+    (sampled / "samples/a/qc.parquet").touch()
+    assert "a/qc.parquet is not in manifest.tsv" in damage(sampled)[0]
+
+
+def test_shards_of_the_plan_are_checked_by_themselves_and_older_ones_are_not(sampled, store):
+    folder = sampled / "samples/a/shards"
+    for path in ("k/0-2.zarr.zip", "k/2-4.zarr.zip", "older/0-4.zarr.zip"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(store.read_bytes())
+    assert damage(sampled) == []
+    for path in ("k/2-4.zarr.zip", "older/0-4.zarr.zip"):
+        (folder / path).write_bytes(b"PK")
+    (error,) = damage(sampled)
+    assert "k/2-4.zarr.zip is torn or changed" in error
+
+
+def test_a_record_and_a_table_are_whole_by_their_own_seals(tmp_path):
+    record, table = tmp_path / "audit.json", tmp_path / "qc.parquet"
+    write_record(record, {"cells": 12})
+    write_table(pd.DataFrame({"cell": ["a"]}), table, about={})
+    assert damage(record) == damage(table) == []
+    record.write_text(record.read_text().replace("12", "13"))
+    table.write_bytes(table.read_bytes()[:-1])
+    for path in (record, table):
+        assert damage(path)[0].startswith("error[E_STORE_DAMAGED]")
+
+
+def test_json_of_others_carries_no_checksum(tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    assert damage(tmp_path / "x.json")[0].startswith("error[E_FILE_FORMAT]")
+    assert damage(tmp_path / "no.parquet")[0].startswith("error[E_FILE_MISSING]")
