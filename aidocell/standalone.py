@@ -25,9 +25,9 @@ from aidocell.lock import hold
 from aidocell.model import AidoCell, ModelConfig, checkpoint_info, load_model
 from aidocell.planning import plan_rows
 from aidocell.progress import progress
-from aidocell.provenance import require_same
+from aidocell.provenance import REVISION, require_same
 from aidocell.sharding import run_shard
-from aidocell.store import SUFFIX, StoreReader
+from aidocell.store import SUFFIX, StoreReader, verify
 from aidocell.tasks.classifier import Classifier
 
 __all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
@@ -55,7 +55,8 @@ def embed_file(
 ) -> None:
     """Align and embed any INPUT; a killed run goes on where it stopped, with the same bytes.
 
-    Work so far lies in a hidden folder beside `output`, which one process holds at a time.
+    Work so far lies in a hidden folder beside `output`, which one process holds at a time. A run
+    that was killed when `output` was already in place is only cleaned up after.
     Cells without a count in the model's genes are left out by name, with a warning.
 
     Parameters
@@ -77,7 +78,10 @@ def embed_file(
         ``E_LOCKED``, ``E_GPU_MEMORY``, ``E_DISK_FULL``; work so far stays.
     """
     output = Path(output)
-    refuse_existing(output, overwrite=overwrite, inputs=[source])
+    work = output.with_name(f".{output.name}.partial")
+    lock = output.with_name(f".{output.name}.lock")
+    left_over = work.exists() or lock.exists()  # of a run that was killed, perhaps at its very end
+    refuse_existing(output, overwrite=overwrite or left_over, inputs=[source])
     if not output.name.endswith(SUFFIX):
         raise InputError(
             "E_USAGE", f"the output {output} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"
@@ -85,16 +89,18 @@ def embed_file(
     require_pooling(pooling)
     runtime = resolve_runtime(device=device, precision=precision, attention=attention)
     options = {"pooling": pooling, "precision": precision, "attention": attention}
-    work = output.with_name(f".{output.name}.partial")
     fresh = not work.exists()
-    with hold(output.with_name(f".{output.name}.lock")):
+    with hold(lock):
         try:
             network = load_model(model, revision=revision, accept_license=accept_license)
             reading = input_options or InputOptions()
             counts = _aligned(Path(source), network, reading, min_share, work)
-            size = block_cells or _block_cells(network.config, runtime)
-            shards = _embed_blocks(network, counts, work, options, runtime, batch_size, size)
-            gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
+            if overwrite or not output.exists():
+                size = block_cells or _block_cells(network.config, runtime)
+                shards = _embed_blocks(network, counts, work, options, runtime, batch_size, size)
+                gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
+            elif not _is_result(output, counts, network, options, runtime):
+                refuse_existing(output, overwrite=False)
         except InputError:
             if fresh:
                 remove(work)
@@ -235,6 +241,19 @@ def _aligned(
         overwrite=True,
     )
     return counts
+
+
+def _is_result(
+    output: Path, counts: Path, network: AidoCell, options: dict[str, str], runtime: Runtime
+) -> bool:
+    """Whether `output` is what this very command makes, so that only its clean-up is missing."""
+    verify(output)
+    with StoreReader(output) as made, StoreReader(counts) as given:
+        found = made.provenance
+        wanted = {name: given.provenance[name] for name in ("counts_digest", "input_sha256")}
+    wanted |= {"options": options, "resolved": asdict(runtime), "revision": REVISION["embed"]}
+    checkpoint = found.get("model", {}).get("sha256")
+    return checkpoint == network.checkpoint.sha256 and wanted == {n: found.get(n) for n in wanted}
 
 
 def _embed_blocks(
