@@ -78,7 +78,7 @@ def _require_dead(content: bytes, path: Path) -> None:
     try:
         owner = json.loads(content)
         host, pid, began = owner["host"], int(owner["pid"]), owner["born"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unclear(path, "does not say which process holds it") from error
     if host != socket.gethostname():
         raise MachineError(

@@ -158,6 +158,8 @@ def _warn_of_near_names(columns: Iterable[str], known: Iterable[str], path: Path
 
 def _text(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            raise OSError(0, "it is no file")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(

@@ -11,7 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from aidocell.counts.damage import damaged, reading
 from aidocell.counts.formats import Located, mtx_files, open_text
@@ -64,14 +64,16 @@ def _probe_hdf5(located: Located) -> str:
 
 
 def _hdf5_kind(path: Path, names: set[str]) -> str:
+    if "mod" in names and "X" not in names:
+        raise _kind(path, "a MuData file", "save its RNA modality as .h5ad")
     if {"obs", "var"} <= names:
         return "h5ad"
-    if "mod" in names:
-        raise _kind(path, "a MuData file", "save its RNA modality as .h5ad")
     if {"row_attrs", "col_attrs"} & names:
         raise _kind(path, "a Loom file", "save it as .h5ad")
     if "barcode_info" in names or "molecule_idx" in names:
         raise _kind(path, "a 10x molecule_info file", "give filtered_feature_bc_matrix.h5")
+    if {"assays", "cell.names"} <= names:
+        raise _kind(path, "an h5Seurat file", "convert it to .h5ad")
     if "matrix" in names or _has_10x_groups(path):
         return "10x-h5"
     listed = ", ".join(sorted(names)[:5]) or "nothing"
@@ -207,11 +209,21 @@ def _require_no_pickle(path: Path, name: str, array: zarr.Array) -> None:
 def _probe_mtx(located: Located) -> str:
     """The tables whole, and the beginning of the matrix; its numbers are read from text later."""
     matrix, *tables = mtx_files(located.path)
-    held = []
-    for file, size in ((matrix, _PER_PART), *((table, -1) for table in tables)):
-        with reading(file, "its lines"), open_text(file) as handle:
-            held.append(handle.read(size))
+    with reading(matrix, "its lines"), open_text(matrix) as handle:
+        handle.read(_PER_PART)
+    for table in tables:
+        with reading(table, "its lines"), open_text(table) as handle:
+            _read_text(handle)
     return located.kind
+
+
+def _read_text(handle: IO[str]) -> None:
+    """Lines in memory take several times what they take as text."""
+    left = most_gib() * 2**30 / 8
+    while block := handle.read(_BLOCK):
+        left -= len(block)
+        if left < 0:
+            raise MemoryError
 
 
 # ---------------------------------------------------------------- arrays of both

@@ -18,21 +18,30 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 EMPTY_ZIP = b"PK\x05\x06"
 GZIP = b"\x1f\x8b"
+_HEAD, _TAR = 300, 257  # bytes looked at, and where tar has its mark
 FEATURES = ("features.tsv", "genes.tsv")
 _ROOTS = ("zarr.json", ".zgroup", ".zmetadata")
 _FIX = (
     "give a raw-count .h5ad, a 10x .h5, a 10x matrix folder, a Zarr AnnData (folder or zip) "
     "or a counts.zarr.zip"
 )
-# Kinds of file that people try, by their first bytes.
-_OTHERS = {
-    GZIP: "gzip-compressed; unpack it first",
-    b"%%Matr": "a single Matrix Market file; give the folder that holds it and its two tables",
-    b"PAR1": "a Parquet table",
-    b"RDX": "an R file",
-    b"BZh": "bzip2-compressed; unpack it first",
-    b"\xfd7zXZ": "xz-compressed; unpack it first",
-}
+_FROM_R = "write the counts from R as a 10x matrix folder or an .h5ad, and give that"
+_AS_H5AD = "save an AnnData of it as .h5ad"
+_AGAIN = "download the file itself"
+# Kinds of file that people try, by their first bytes: what it is, and what to do.
+_OTHERS = (
+    (b"%%Matr", "a single Matrix Market file", "give the folder that holds it and its two tables"),
+    (b"PAR1", "a Parquet table", _AS_H5AD),
+    (b"RDX", "an R file", _FROM_R),
+    (b"X\n\0\0\0", "an R object", _FROM_R),
+    (b"BZh", "bzip2-compressed", "unpack it first"),
+    (b"\xfd7zXZ", "xz-compressed", "unpack it first"),
+    (b"\x80\x04\x95", "a Python pickle, which is never opened", _AS_H5AD),
+    (b"\x80\x05\x95", "a Python pickle, which is never opened", _AS_H5AD),
+    (b"<!", "a web page", _AGAIN),
+    (b"<htm", "a web page", _AGAIN),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file with `git lfs pull`"),
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,9 @@ def locate(path: str | Path) -> Located:
         ``E_FILE_MISSING``, ``E_FILE_FORMAT``, or damage that shows in the first bytes.
     """
     path = Path(path)
-    if not path.exists() or not os.access(path, os.R_OK):
-        why = "cannot be read" if path.exists() else "does not exist"
+    there = os.path.exists(path)  # noqa: PTH110  pathlib raises on names longer than allowed
+    if not there or not os.access(path, os.R_OK):
+        why = "cannot be read" if there else "does not exist"
         raise InputError(
             "E_FILE_MISSING", f"{path} {why}", fix="check the path and its permissions"
         )
@@ -83,7 +93,7 @@ def _format(path: Path, what: str, fix: str = _FIX) -> InputError:
 def _locate_file(path: Path) -> Located:
     with reading(path, "its first bytes"):
         with path.open("rb") as handle:
-            head = handle.read(8)
+            head = handle.read(_HEAD)
         is_hdf5 = _is_hdf5(path, head)
     if is_hdf5:
         return Located(path, "hdf5")
@@ -94,7 +104,7 @@ def _locate_file(path: Path) -> Located:
 
 def _is_hdf5(path: Path, head: bytes) -> bool:
     """HDF5 begins at byte 0, or after a user block of 512 bytes doubled any number of times."""
-    if head == HDF5:
+    if head.startswith(HDF5):
         return True
     offset, size = 512, path.stat().st_size
     with path.open("rb") as handle:
@@ -113,15 +123,26 @@ def _unknown_file(path: Path, head: bytes) -> InputError:
         return _format(path, "is empty")
     if _nearly(head, HDF5):
         return damaged(path, "its first bytes are nearly those of an HDF5 file")
-    for start, what in _OTHERS.items():
-        if head.startswith(start):
-            return _format(path, f"is {what}") if ";" not in what else _advised(path, what)
+    if head.startswith(GZIP):
+        return _gzipped(path)
+    if head[_TAR:].startswith(b"ustar"):
+        return _format(path, "is a tar archive", "unpack it, and give the matrix in it")
+    if (known := _known(head)) is not None:
+        return _format(path, f"is {known[0]}", known[1])
     return _format(path, "is no count matrix in a known format (neither HDF5 nor Zarr)")
 
 
-def _advised(path: Path, what: str) -> InputError:
-    what, fix = what.split("; ", 1)
-    return _format(path, f"is {what}", fix)
+def _known(head: bytes) -> tuple[str, str] | None:
+    return next(((what, fix) for start, what, fix in _OTHERS if head.startswith(start)), None)
+
+
+def _gzipped(path: Path) -> InputError:
+    """What is in it may be nothing to unpack: R's files are gzipped as they are."""
+    with reading(path, "its first bytes"), gzip.open(path) as handle:
+        known = _known(handle.read(_HEAD))
+    if known is None:
+        return _format(path, "is gzip-compressed", "unpack it first")
+    return _format(path, f"is {known[0]} (gzip-compressed)", known[1])
 
 
 def _nearly(head: bytes, signature: bytes) -> bool:
@@ -142,6 +163,8 @@ def _root_in_zip(path: Path) -> str:
         raise _format(path, "is a zipped matrix folder", "unpack it and give the folder")
     if path.name.endswith(STORE_SUFFIX):
         raise damaged(path, "there is no Zarr store in it")
+    if "xl/workbook.xml" in names:
+        raise _format(path, "is a spreadsheet", _AS_H5AD)
     raise _format(path, "is a zip file without a Zarr store in it")
 
 

@@ -79,6 +79,8 @@ def _is_whole_zip(path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(m.compress_type != zipfile.ZIP_STORED for m in archive.infolist()):
+                raise _damaged(path, "it is compressed, which PyTorch's files are not")
             broken = archive.testzip()
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise _damaged(path, error) from error
@@ -129,10 +131,21 @@ def _require_tensors(loaded: object, path: Path) -> None:
 def _with_official_names(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     if not any(name.startswith("bert.") for name in tensors):
         tensors = {n if n.startswith("cls.") else f"bert.{n}": t for n, t in tensors.items()}
+    for name, tensor in tensors.items():
+        _require_held(name, tensor, path)
     alias = tensors.pop(DECODER_BIAS_ALIAS, None)
     if alias is not None and not torch.equal(tensors.setdefault(DECODER_BIAS, alias), alias):
         log.warning("%s: %s differs from %s, which is used", path, DECODER_BIAS_ALIAS, DECODER_BIAS)
     return tensors
+
+
+def _require_held(name: str, tensor: Tensor, path: Path) -> None:
+    """A tensor can claim more values than its file holds, and then take hours to look at."""
+    plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    if not plain or tensor.is_quantized:
+        raise _refused(f"{path}: {name} is no plain tensor")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise _refused(f"{path}: {name} claims {tensor.numel():,} values, which are not there")
 
 
 def has_head(tensors: dict[str, Tensor]) -> bool:
