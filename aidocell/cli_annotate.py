@@ -11,6 +11,7 @@ from aidocell.cli_options import (
     Folds,
     Group,
     Label,
+    MaxCells,
     MinCells,
     Model,
     Output,
@@ -55,6 +56,7 @@ def train(
     folds: Folds = 5,
     seed: Seed = 0,
     min_cells_per_class: MinCells = None,
+    max_cells: MaxCells = 50_000,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn cell types from labelled cells; OUTPUT is a folder of arrays and JSON."""
@@ -77,6 +79,7 @@ def train(
             folds=folds,
             seed=seed,
             min_cells_per_class=min_cells_per_class,
+            max_cells=max_cells,
             overwrite=overwrite,
         )
     typer.echo(f"wrote {printable(output)}")
@@ -134,6 +137,7 @@ def evaluate(
     folds: Folds = 5,
     seed: Seed = 0,
     min_cells_per_class: MinCells = None,
+    max_cells: MaxCells = 50_000,
     overwrite: Overwrite = False,
 ) -> None:
     """Judge methods on labelled cells by cross-validation; OUTPUT is a folder of tables."""
@@ -159,6 +163,7 @@ def evaluate(
             folds=folds,
             seed=seed,
             min_cells_per_class=min_cells_per_class,
+            max_cells=max_cells,
             overwrite=overwrite,
         )
     typer.echo(f"wrote {printable(output)}")

@@ -19,6 +19,7 @@ __all__ = [
     "Group",
     "Json",
     "Label",
+    "MaxCells",
     "MinCells",
     "MinShare",
     "Model",
@@ -57,6 +58,9 @@ Group = Annotated[
 Folds = Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 MinCells = Annotated[int | None, typer.Option(min=2, help="Leave out classes with fewer cells.")]
+MaxCells = Annotated[
+    int, typer.Option(min=100, help="Of more labelled cells draw this many, by class.")
+]
 
 
 def reading_options(

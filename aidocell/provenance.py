@@ -19,7 +19,7 @@ REVISION = {
     "plan": 1,
     "embed": 1,
     "gather": 2,
-    "annotate": 1,
+    "annotate": 2,
     "report": 1,
 }
 

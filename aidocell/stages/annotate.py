@@ -36,9 +36,8 @@ def annotate_study(
     """
     if plans is not None:
         require_planned(samples, plans, counts, embeddings)
-    shared = {
-        name: options[name] for name in ("label", "group", "folds", "seed", "min_cells_per_class")
-    }
+    names = ("label", "group", "folds", "seed", "min_cells_per_class", "max_cells")
+    shared = {name: options[name] for name in names}
     annotate_evaluate(
         folder,
         embeddings=embeddings,

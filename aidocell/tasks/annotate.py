@@ -28,6 +28,7 @@ from aidocell.tasks.labelled import Labelled, select
 __all__ = [
     "Evaluation",
     "evaluate",
+    "evaluate_labelled",
     "fit_quietly",
     "probability_columns",
     "require_methods",
@@ -78,6 +79,7 @@ def evaluate(
     folds: int = 5,
     seed: int = 0,
     min_cells_per_class: int | None = None,
+    max_cells: int | None = None,
     draws: int = DRAWS,
 ) -> Evaluation:
     """Cross-validate methods on the same folds.
@@ -105,6 +107,8 @@ def evaluate(
         For the split, the methods and the bootstrap.
     min_cells_per_class
         Classes with fewer cells are left out and counted.
+    max_cells
+        Where more cells are left, that many are drawn, every class by its share; None takes all.
     draws
         Bootstrap draws behind each 95 % interval.
 
@@ -123,7 +127,18 @@ def evaluate(
         groups=groups,
         folds=folds,
         min_cells_per_class=min_cells_per_class,
+        max_cells=max_cells,
+        seed=seed,
     )
+    return evaluate_labelled(labelled, methods=methods, folds=folds, seed=seed, draws=draws)
+
+
+def evaluate_labelled(
+    labelled: Labelled, *, methods: Sequence[str], folds: int, seed: int, draws: int = DRAWS
+) -> Evaluation:
+    """Cross-validate methods on cells that are chosen already; otherwise as :func:`evaluate`."""
+    have = {"embeddings": labelled.embeddings is not None, "counts": labelled.counts is not None}
+    require_methods(methods, **have)
     matrices = [m for m in (labelled.embeddings, labelled.counts) if m is not None]
     fold, notes = assign_folds(
         labelled.labels,

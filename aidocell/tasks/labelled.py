@@ -12,9 +12,12 @@ from scipy import sparse
 
 from aidocell.baselines import Method
 from aidocell.errors import InputError
+from aidocell.evaluate.draw import draw_cells
 from aidocell.evaluate.labels import clean_labels, select_cells
 
-__all__ = ["Labelled", "require_finite", "select"]
+__all__ = ["MAX_CELLS", "Chosen", "Labelled", "choose", "require_finite", "select"]
+
+MAX_CELLS = 50_000  # of a study that methods are fitted on and judged by
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,71 @@ class Labelled:
         return self.embeddings if method.needs == "embedding" else self.counts
 
 
-def select(
+@dataclass(frozen=True)
+class Chosen:
+    """Labelled cells without their matrices, so that only the chosen rows need be read.
+
+    Attributes
+    ----------
+    rows
+        Their places among the cells that were given, sorted by the cells' names.
+    cells, labels, groups, summary, warnings
+        As of :class:`Labelled`.
+    """
+
+    rows: np.ndarray
+    cells: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+    summary: dict[str, Any]
+    warnings: list[dict[str, str]]
+
+    def with_matrices(
+        self, *, embeddings: np.ndarray | None = None, counts: sparse.csr_matrix | None = None
+    ) -> Labelled:
+        """The cells with matrices whose rows are theirs, in their order."""
+        given = {"embeddings": embeddings, "counts": counts}
+        _require_rows(len(self.cells), **given)
+        _require_values(**given)
+        return Labelled(
+            cells=self.cells,
+            labels=self.labels,
+            groups=self.groups,
+            embeddings=embeddings,
+            counts=counts,
+            summary=self.summary,
+            warnings=self.warnings,
+        )
+
+
+def choose(
     labels: Sequence[object] | pd.Series,
     cells: Sequence[str],
     *,
-    embeddings: np.ndarray | None = None,
-    counts: sparse.csr_matrix | None = None,
     groups: Sequence[object] | pd.Series | None = None,
     folds: int | None = None,
     min_cells_per_class: int | None = None,
-) -> Labelled:
+    max_cells: int | None = None,
+    seed: int = 0,
+) -> Chosen:
     """Take the cells that have a label (and a group), sorted by name.
 
     Parameters and errors as of :func:`aidocell.tasks.annotate.evaluate`; `folds` is None where
-    the cells are not to be split.
+    the cells are not to be split. Of more than `max_cells` that many are drawn, every class by its
+    share; None takes all.
     """
     cells = np.array([str(name) for name in cells], dtype=object)
-    _require_cells(cells, labels=labels, groups=groups, embeddings=embeddings, counts=counts)
+    _require_names(cells)
+    _require_rows(len(cells), labels=labels, groups=groups)
     labels = clean_labels(labels)
     groups = None if groups is None else clean_labels(groups)
     selection = select_cells(
         labels, groups=groups, folds=folds, min_cells_per_class=min_cells_per_class
     )
     order = np.argsort(cells)
-    order = order[selection.keep[order]]
+    fit = order[selection.keep[order]]
+    at_least = max(folds or 1, min_cells_per_class or 1)
+    order = fit[draw_cells(labels[fit], max_cells or len(fit), seed=seed, at_least=at_least)]
     names, sizes = np.unique(labels[order], return_counts=True)
     summary = {
         "labels": dict(zip(names, sizes.tolist(), strict=True)),
@@ -92,39 +136,72 @@ def select(
             "unlabelled": selection.unlabelled,
             "ungrouped": selection.ungrouped,
             "rare": selection.rare,
+            "not_drawn": len(fit) - len(order),
         },
         "classes_dropped": selection.dropped,
         "min_cells_per_class": min_cells_per_class,
+        "max_cells": max_cells,
         "groups": None if groups is None else len(np.unique(groups[order])),
     }
-    return Labelled(
+    return Chosen(
+        rows=order,
         cells=cells[order],
         labels=labels[order],
         groups=None if groups is None else groups[order],
-        embeddings=None if embeddings is None else embeddings[order],
-        counts=None if counts is None else sparse.csr_matrix(counts)[order],
         summary=summary,
-        warnings=selection.warnings(),
+        warnings=selection.warnings() + _drawn(len(order), len(fit)),
     )
 
 
-def _require_cells(cells: np.ndarray, *, labels: Any, groups: Any, **matrices: Any) -> None:
+def _drawn(used: int, fit: int) -> list[dict[str, str]]:
+    if used == fit:
+        return []
+    text = f"used {used:,} of {fit:,} labelled cells, drawn by class"
+    return [{"id": "cells-drawn", "text": text}]
+
+
+def select(
+    labels: Sequence[object] | pd.Series,
+    cells: Sequence[str],
+    *,
+    embeddings: np.ndarray | None = None,
+    counts: sparse.csr_matrix | None = None,
+    **conditions: Any,
+) -> Labelled:
+    """The cells that :func:`choose` takes under these conditions, with their rows of matrices."""
+    _require_rows(len(cells), embeddings=embeddings, counts=counts)
+    chosen = choose(labels, cells, **conditions)
+    return chosen.with_matrices(
+        embeddings=None if embeddings is None else embeddings[chosen.rows],
+        counts=None if counts is None else sparse.csr_matrix(counts)[chosen.rows],
+    )
+
+
+def _require_names(cells: np.ndarray) -> None:
     repeated = pd.Series(cells, dtype=object).duplicated()
     if repeated.any() or (cells == "").any():
         first = ", ".join(cells[repeated][:3]) or "an empty one"
         raise InputError(
             "E_CELL_NAMES", f"cell names are empty or repeated: {first}", fix="make them unique"
         )
-    lengths = {"labels": labels, "groups": groups}
-    rows = {name: len(values) for name, values in lengths.items() if values is not None}
-    rows |= {name: matrix.shape[0] for name, matrix in matrices.items() if matrix is not None}
-    wrong = {name: n for name, n in rows.items() if n != len(cells)}
+
+
+def _require_rows(cells: int, **given: Any) -> None:
+    rows = {
+        name: values.shape[0] if hasattr(values, "shape") else len(values)
+        for name, values in given.items()
+        if values is not None
+    }
+    wrong = {name: n for name, n in rows.items() if n != cells}
     if wrong:
         raise InputError(
             "E_MATRIX_SHAPE",
-            f"{len(cells)} cell names, but {wrong} rows",
+            f"{cells} cell names, but {wrong} rows",
             fix="give one row for each cell",
         )
+
+
+def _require_values(**matrices: Any) -> None:
     for name, matrix in matrices.items():
         if matrix is not None:
             require_finite(matrix, what=name, nonnegative=name == "counts")

@@ -19,7 +19,7 @@ from aidocell.tasks.classifier import TRAINABLE, Classifier, embedding_of
 from aidocell.tasks.classifier_folder import FORMAT
 from aidocell.tasks.labelled import Labelled, select
 
-__all__ = ["require_trainable", "train"]
+__all__ = ["require_trainable", "train", "train_labelled"]
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,28 @@ def train(
         ``E_CONFIG``: a method that cannot be kept as arrays; and as for
         :func:`aidocell.tasks.annotate.evaluate`.
     """
-    require_trainable(method)
     labelled = select(labels, cells, embeddings=embeddings, min_cells_per_class=min_cells_per_class)
+    return train_labelled(
+        labelled,
+        method=method,
+        label=label,
+        provenance=provenance,
+        seed=seed,
+        evaluation=evaluation,
+    )
+
+
+def train_labelled(
+    labelled: Labelled,
+    *,
+    method: str,
+    label: str,
+    provenance: Mapping[str, Any],
+    seed: int = 0,
+    evaluation: Evaluation | None = None,
+) -> Classifier:
+    """Fit a method on cells that are chosen already; otherwise as :func:`train`."""
+    require_trainable(method)
     X, y = labelled.embeddings, labelled.labels
     fitted, notes = fit_quietly(METHODS[method], X, y, seed=seed, what=method)
     for note in labelled.warnings + notes:

@@ -115,6 +115,7 @@ def test_cells_without_label_and_small_classes_are_counted(toy):
         "unlabelled": 19,
         "ungrouped": 0,
         "rare": 3,
+        "not_drawn": 0,
     }
     assert result.summary["labels"] == {"B": 19, "NK": 19}
     assert result.summary["classes_dropped"] == {"rare": 3}

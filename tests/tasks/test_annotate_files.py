@@ -195,3 +195,24 @@ def test_a_method_that_cannot_be_kept_is_refused_with_those_that_can(study, tmp_
             stores(study, "embeddings"), tmp_path / "c", label="cell_type", method=method
         )
     assert caught.value.id == "E_CONFIG"
+
+
+def test_of_many_labelled_cells_the_same_few_serve_every_method(study, tmp_path):
+    given = {
+        "label": "cell_type",
+        "embeddings": stores(study, "embeddings"),
+        "counts": stores(study, "counts"),
+        "samples": ["s1", "s2"],
+        "methods": ["knn", "genes-logistic"],
+        "folds": 2,
+    }
+    drawn = annotate_evaluate(tmp_path / "drawn", max_cells=50, **given)
+    every = annotate_evaluate(tmp_path / "all", max_cells=None, **given)
+    cells = drawn.summary["cells"]
+    assert (cells["used"], cells["not_drawn"]) == (50, every.summary["cells"]["used"] - 50)
+    assert "cells-drawn" in {warning["id"] for warning in drawn.summary["warnings"]}
+    by_method = drawn.predictions.groupby("method")["cell"].apply(list)
+    assert by_method["knn"] == by_method["genes-logistic"]
+    turned = {name: given[name][::-1] for name in ("embeddings", "counts", "samples")}
+    again = annotate_evaluate(tmp_path / "turned", max_cells=50, **{**given, **turned})
+    pd.testing.assert_frame_equal(again.predictions, drawn.predictions)
