@@ -6,12 +6,13 @@ A zip's own CRC-32 covers the data of its members and not its headers; the seal 
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
 from aidocell.errors import InputError
 
-__all__ = ["SUFFIX", "damaged", "pack", "read_seal", "require_file", "verify"]
+__all__ = ["SUFFIX", "comes_back", "damaged", "pack", "read_seal", "require_file", "verify"]
 
 SUFFIX = ".zarr.zip"
 _COMMENT = b"aidocell sha256 "
@@ -75,6 +76,19 @@ def verify(path: str | Path) -> None:
     require_file(path)
     if read_seal(path) != digest_head(path):
         raise damaged(path, "its bytes do not match its checksum")
+
+
+def comes_back(path: Path) -> bool:
+    """Whether the disk gives back a new store as it was packed: every member's CRC-32, and the seal."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+        # what the disk holds is to be read, not what memory still remembers of it
+        os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None and read_seal(path) == digest_head(path)
+    except (zipfile.BadZipFile, EOFError, InputError):
+        return False
 
 
 def require_file(path: Path) -> None:

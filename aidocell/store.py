@@ -24,10 +24,10 @@ import zarr
 from anndata.io import read_elem, sparse_dataset, write_elem
 from scipy import sparse
 
-from aidocell.errors import InputError
+from aidocell.errors import InputError, MachineError
 from aidocell.files import atomic, refuse_existing, remove
 from aidocell.rows import copy_table, index_of, read_table, rows_of
-from aidocell.seal import SUFFIX, damaged, pack, read_seal, require_file, verify
+from aidocell.seal import SUFFIX, comes_back, damaged, pack, read_seal, require_file, verify
 
 __all__ = [
     "EMBEDDING",
@@ -148,7 +148,7 @@ class StoreReader:
     def contents(self) -> set[str]:
         """What it holds: ``counts``, ``embeddings``, both or neither."""
         embeddings = {"embeddings"} if EMBEDDING in self._group["obsm"] else set()
-        return embeddings | ({"counts"} if isinstance(self._group["X"], zarr.Group) else set())
+        return embeddings | ({"counts"} if isinstance(self._group.get("X"), zarr.Group) else set())
 
     @property
     def columns(self) -> list[str]:
@@ -216,6 +216,10 @@ def new_store(
         try:
             yield folder
             pack(folder, temporary)
+            if not comes_back(temporary):
+                what = f"the disk gives back other bytes than were written to {path}"
+                fix = "have that disk checked, or choose another, then run the same command again"
+                raise MachineError("E_DISK_FAILED", what, fix=fix)
             if check:
                 check(temporary)
         finally:
