@@ -221,12 +221,22 @@ def doctor(
     model: Model = None,
     revision: Revision = None,
     accept_model_license: AcceptLicense = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The study's config; config/config.yaml if there."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """What this machine can do, and what is missing."""
+    """What this machine can do, and what is missing: the look before a run."""
     from aidocell.doctor import examine, refusal
 
-    findings = examine(model, revision=revision, accept_license=accept_model_license)
+    usual = Path("config/config.yaml")
+    findings = examine(
+        model,
+        revision=revision,
+        accept_license=accept_model_license,
+        config=config or (usual if usual.exists() else None),
+    )
     if as_json:
         typer.echo(json.dumps([finding.plain() for finding in findings], indent=2))
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from aidocell.errors import InputError, MachineError
 from aidocell.files import sha256_file
 
-__all__ = ["WEIGHTS_FILES", "HubFolder", "fetch", "is_hub_id"]
+__all__ = ["WEIGHTS_FILES", "HubFolder", "answers", "fetch", "is_cached", "is_hub_id"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,24 @@ def is_hub_id(name: str) -> bool:
     """Whether `name` has the form ``owner/repository``."""
     part = r"[A-Za-z0-9][A-Za-z0-9._-]*"
     return re.fullmatch(f"{part}/{part}", name) is not None
+
+
+def is_cached(repository: str, revision: str | None) -> bool:
+    """Whether config and weights lie in the hub's cache."""
+    config = _cached(repository, "config.json", revision)
+    return config is not None and _cached_weights(repository, config.parent.name) is not None
+
+
+def answers(repository: str, revision: str | None) -> bool:
+    """Whether the hub can be reached from here and has the repository."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, "config.json", revision=revision))
+    except (HTTPError, OSError):
+        return False
+    return True
 
 
 def fetch(repository: str, *, revision: str | None, accept_license: bool) -> HubFolder:

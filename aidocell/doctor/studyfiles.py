@@ -1,0 +1,91 @@
+"""The study's config, its sheet, and every file that the sheet names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aidocell.config import check_config
+from aidocell.doctor.finding import Finding
+from aidocell.errors import InputError
+from aidocell.study import Sample, locate, read_sheet
+
+__all__ = ["study_files"]
+
+_ROOT = Path(__file__).parents[2]  # of the repository that the workflow is in
+_SCHEMA = _ROOT / "workflow/schemas/config.schema.json"
+_NAMED = 3
+
+
+def study_files(path: str | Path) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """The checked config, None where it is not valid, and what was found.
+
+    Parameters
+    ----------
+    path
+        ``config.yaml``; relative paths in it are looked for in the working directory, then in the
+        repository, as the workflow does.
+    """
+    if not _SCHEMA.exists():
+        told = "not checked: the workflow is not beside this package; use that of its repository"
+        return None, [Finding("config", True, told)]
+    try:
+        config = check_config(_read(Path(path)), _SCHEMA)
+    except InputError as error:
+        return None, [Finding.of("config", error)]
+    config["model"] = locate(config["model"], _ROOT)
+    valid = Finding("config", True, f"{path} is valid")
+    try:
+        samples = read_sheet(locate(config["samples"], _ROOT), config, _SCHEMA, root=_ROOT)
+    except InputError as error:
+        return config, [valid, Finding.of("sample sheet", error)]
+    sheet = Finding("sample sheet", True, f"{len(samples):,} samples")
+    return config, [valid, sheet, _files([*samples.values()])]
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    fix = "give the study's config.yaml, or leave --config out"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        what = f"{path} cannot be read ({error.strerror})"
+        raise InputError("E_FILE_MISSING", what, fix=fix) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        what = f"{path} is no YAML ({' '.join(str(error).split())})"
+        raise InputError("E_CONFIG", what, fix="mend that line") from error
+    if not isinstance(content, dict):
+        raise InputError("E_CONFIG", f"{path} holds no keys", fix=fix)
+    return content
+
+
+def _files(samples: Sequence[Sample]) -> Finding:
+    """Whether every file that the sheet names can be read from here."""
+    named = [(sample, path) for sample in samples for path in _paths(sample)]
+    wrong = [f"{path} of {s.name} ({why})" for s, path in named if (why := _unreadable(path))]
+    if not wrong:
+        return Finding("sample files", True, f"{len(named):,}, all readable from here")
+    more = f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
+    what = f"cannot be read: {', '.join(wrong[:_NAMED])}{more}"
+    fix = "check path and permissions, also on the compute nodes"
+    return Finding.of("sample files", InputError("E_FILE_MISSING", what, fix=fix))
+
+
+def _paths(sample: Sample) -> Iterator[Path]:
+    yield Path(sample.path)
+    yield from (Path(path) for path in (sample.metadata, sample.options.cells) if path)
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a file or folder cannot be read; None where it can."""
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+        else:
+            with path.open("rb") as handle:
+                handle.read(1)
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return None
