@@ -8,7 +8,7 @@ GPU they pass in batches sized to its memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 __all__ = [
     "POOLINGS",
     "PRECISIONS",
+    "Embedder",
     "Runtime",
     "embed",
-    "embed_rows",
     "pool",
     "require_pooling",
     "resolve_runtime",
@@ -134,49 +134,65 @@ def embed(
         if "measured" in aligned.var
         else np.ones(aligned.n_vars, bool)
     )
+    embedder = Embedder(
+        model, measured=measured, pooling=pooling, runtime=runtime, batch_size=batch_size
+    )
+    batches = [np.empty((0, model.config.hidden_size), np.float32)]
     with progress("Embedding", counts.shape[0]) as advance:
-        batches = embed_rows(
-            model,
-            counts,
-            measured=measured,
-            pooling=pooling,
-            runtime=runtime,
-            batch_size=batch_size,
-            advance=advance,
-        )
-        return np.concatenate([np.empty((0, model.config.hidden_size), np.float32), *batches])
+        for batch in embedder.batches(counts):
+            batches.append(batch)
+            advance(len(batch))
+    return np.concatenate(batches)
 
 
-def embed_rows(
-    model: AidoCell,
-    counts: sparse.csr_matrix,
-    *,
-    measured: np.ndarray,
-    pooling: str,
-    runtime: Runtime,
-    batch_size: int | str = "auto",
-    advance: Callable[[int], None] = lambda done: None,
-) -> Iterator[np.ndarray]:
-    """Yield the embeddings of successive batches of rows, float32 (cells, hidden).
+class Embedder:
+    """A model on its device, with the options of a run and the batch size that fits there.
 
-    A GPU that runs out of memory gets half the batch from there on; at one cell that is
-    ``E_GPU_MEMORY``.
+    Parameters
+    ----------
+    model
+        Moved to the device of `runtime`.
+    measured
+        Boolean (genes): the genes that the sample's file measured.
+    pooling
+        One of :data:`POOLINGS`.
+    batch_size
+        Cells that pass a GPU at once; a CPU takes one at a time whatever it is. As an attribute,
+        what it has come to.
     """
-    require_pooling(pooling)
-    model.to(runtime.device).eval()
-    model.attention = runtime.attention
-    size = _batch_size(model.config, runtime, batch_size)
-    start = 0
-    while start < counts.shape[0]:
-        rows = counts[start : start + size]
-        try:
-            pooled = _forward(model, rows, measured, pooling, runtime)
-        except torch.cuda.OutOfMemoryError as error:
-            size = _halved(size, runtime, error)
-            continue
-        start += rows.shape[0]
-        advance(rows.shape[0])
-        yield pooled
+
+    def __init__(
+        self,
+        model: AidoCell,
+        *,
+        measured: np.ndarray,
+        pooling: str,
+        runtime: Runtime,
+        batch_size: int | str = "auto",
+    ) -> None:
+        require_pooling(pooling)
+        model.to(runtime.device).eval()
+        model.attention = runtime.attention
+        self.model, self.runtime = model, runtime
+        self._measured, self._pooling = measured, pooling
+        self.batch_size = _batch_size(model.config, runtime, batch_size)
+
+    def batches(self, counts: sparse.csr_matrix) -> Iterator[np.ndarray]:
+        """Yield the embeddings of successive batches of rows, float32 (cells, hidden).
+
+        A GPU that runs out of memory gets half the batch from there on, also in later calls; at one
+        cell that is ``E_GPU_MEMORY``.
+        """
+        start = 0
+        while start < counts.shape[0]:
+            rows = counts[start : start + self.batch_size]
+            try:
+                pooled = _forward(self.model, rows, self._measured, self._pooling, self.runtime)
+            except torch.cuda.OutOfMemoryError as error:
+                self.batch_size = _halved(self.batch_size, self.runtime, error)
+                continue
+            start += rows.shape[0]
+            yield pooled
 
 
 def pool(
@@ -216,16 +232,11 @@ def pool(
 def _forward(
     model: AidoCell, rows: sparse.csr_matrix, measured: np.ndarray, pooling: str, runtime: Runtime
 ) -> np.ndarray:
-    # one cell at a time on a CPU: matrix products of another height may round differently
-    step = 1 if runtime.device == "cpu" else rows.shape[0]
-    parts = []
-    for start in range(0, rows.shape[0], step):
-        dense = torch.from_numpy(rows[start : start + step].toarray()).to(runtime.device)
-        with _autocast(runtime):
-            hidden = model(preprocess(dense))
-        masks = {"measured": torch.from_numpy(measured).to(runtime.device), "expressed": dense > 0}
-        parts.append(pool(hidden.float(), pooling, **masks).cpu())
-    return torch.cat(parts).numpy()
+    dense = torch.from_numpy(rows.toarray()).to(runtime.device)
+    with _autocast(runtime):
+        hidden = model(preprocess(dense))
+    masks = {"measured": torch.from_numpy(measured).to(runtime.device), "expressed": dense > 0}
+    return pool(hidden.float(), pooling, **masks).cpu().numpy()
 
 
 def _autocast(runtime: Runtime) -> AbstractContextManager:
@@ -235,15 +246,17 @@ def _autocast(runtime: Runtime) -> AbstractContextManager:
 
 
 def _batch_size(config: ModelConfig, runtime: Runtime, asked: int | str) -> int:
-    if asked != "auto":
-        if not isinstance(asked, int) or asked < 1:
-            raise InputError(
-                "E_USAGE", f"batch size {asked}", fix="give 'auto' or a whole number from 1"
-            )
-        return asked
+    if asked != "auto" and (not isinstance(asked, int) or asked < 1):
+        raise InputError(
+            "E_USAGE", f"batch size {asked}", fix="give 'auto' or a whole number from 1"
+        )
     if runtime.device == "cpu":
-        return 1
-    free, _ = torch.cuda.mem_get_info()
+        return 1  # matrix products of another height may round differently
+    if asked != "auto":
+        return int(asked)
+    # what PyTorch keeps for later use is free to the next batch
+    free = torch.cuda.mem_get_info()[0]
+    free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     return int(np.clip(0.8 * free // _bytes_per_cell(config), 1, _LARGEST_BATCH))
 
 

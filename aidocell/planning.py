@@ -7,16 +7,16 @@ checkpoint or other options simply lies elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from aidocell.provenance import REVISION, require_same, run_key
 from aidocell.records import read_record, write_record
 from aidocell.store import StoreReader
+from aidocell.workload import Rate, rate_of, shard_size
 
 __all__ = ["first_row", "plan_rows", "plan_shards", "read_plan"]
-
-_CELLS_PER_SHARD = 2000
 
 
 def plan_shards(
@@ -28,11 +28,14 @@ def plan_shards(
     precision: str,
     attention: str,
     shard_cells: int | str = "auto",
+    shard_minutes: float = 20,
+    cells_per_second: float | None = None,
+    device: str = "auto",
 ) -> dict:
     """Write the plan of a sample, ``shards.json``: row ranges and run key, no times.
 
-    A plan that is there is kept as long as its key holds, also where `shard_cells` changed since:
-    its finished shards stay good.
+    A plan that is there is kept as long as its key holds, also where the size of a shard or the
+    rate changed since: its finished shards stay good.
 
     Parameters
     ----------
@@ -41,12 +44,22 @@ def plan_shards(
     checkpoint
         The record of the model, as in ``model.json``; its weights are not needed here.
     shard_cells
-        Cells in a shard; ``auto`` is 2,000.
+        Cells in a shard; ``auto`` is about `shard_minutes` of work.
+    cells_per_second
+        Of one job; assumed from the size of the model and `device` where it is not given.
     """
     options = {"pooling": pooling, "precision": precision, "attention": attention}
-    size = _CELLS_PER_SHARD if shard_cells == "auto" else int(shard_cells)
+    rate = rate_of(
+        checkpoint.get("config"),
+        device=device,
+        precision=precision,
+        cells_per_second=cells_per_second,
+    )
     with StoreReader(counts) as store:
-        return plan_rows(store, Path(output), checkpoint, options, size)
+        size = shard_size(
+            store.shape[0], rate, shard_cells=shard_cells, shard_minutes=shard_minutes
+        )
+        return plan_rows(store, Path(output), checkpoint, options, size, rate)
 
 
 def plan_rows(
@@ -55,8 +68,12 @@ def plan_rows(
     checkpoint: Mapping[str, Any],
     options: dict[str, str],
     size: int,
+    rate: Rate,
 ) -> dict:
-    """Plan the rows of opened counts in shards of `size` cells, or keep the plan in `output`."""
+    """Plan the rows of opened counts in shards of `size` cells, or keep the plan in `output`.
+
+    `rate` is on record beside the shards and not part of the key, since it changes no result.
+    """
     require_same(
         "gene list",
         checkpoint["genes_sha256"],
@@ -80,9 +97,15 @@ def plan_rows(
         return kept
     cells = store.shape[0]
     shards = [[start, min(start + size, cells)] for start in range(0, cells, size)]
-    plan = {"run_key": key, "key": key[:12], **made_from, "cells": cells, "shards": shards}
+    plan = {"run_key": key, "key": key[:12], **made_from, "cells": cells}
+    plan |= {"planned": _planned(cells, rate), "shards": shards}
     write_record(output, plan)
     return plan
+
+
+def _planned(cells: int, rate: Rate) -> dict[str, float | str]:
+    """How long the sample's jobs will take together, in seconds, and by what rate."""
+    return {"seconds": round(cells / rate.cells_per_second, 1), **asdict(rate)}
 
 
 def read_plan(path: str | Path) -> dict:

@@ -17,13 +17,16 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from aidocell.embedding import Runtime, embed_rows, resolve_runtime
-from aidocell.errors import InputError, printable
+from aidocell.blocks import BLOCK_CELLS, Block, WorkSoFar, embed_blocks, join_blocks
+from aidocell.embedding import Embedder, Runtime, resolve_runtime
+from aidocell.errors import MachineError, printable
+from aidocell.files import require_space
 from aidocell.model import AidoCell, load_model
 from aidocell.planning import read_plan
 from aidocell.progress import progress
-from aidocell.provenance import REVISION, VERSION, require_same
-from aidocell.store import EMBEDDING, StoreReader, write_store
+from aidocell.provenance import REVISION, VERSION, require_same, run_key
+from aidocell.store import EMBEDDING, StoreReader, read_store, write_store
+from aidocell.workload import embedding_bytes
 
 __all__ = ["embed_shard", "input_of", "planned_counts", "run_shard"]
 
@@ -41,8 +44,9 @@ def embed_shard(
     device: str = "auto",
     batch_size: int | str = "auto",
     accept_license: bool = False,
+    block_cells: int = BLOCK_CELLS,
 ) -> None:
-    """Embed the cells of one shard into a store of its own.
+    """Embed the cells of one shard into a store of its own; a killed job goes on where it stopped.
 
     Parameters
     ----------
@@ -52,11 +56,15 @@ def embed_shard(
         Row range as in the shard's file name, ``"<start>-<stop>"``.
     model
         The checkpoint that the plan was made for.
+    block_cells
+        Cells after which work so far is saved, where half a minute is not over before.
 
     Raises
     ------
     InputError
         ``E_STORE_MISMATCH``: counts or checkpoint are not those of the plan.
+    MachineError
+        ``E_GPU_MEMORY``, ``E_DISK_FULL``; work so far stays.
     """
     planned = read_plan(plan)
     options = planned["options"]
@@ -73,7 +81,15 @@ def embed_shard(
         progress(f"Rows {rows}", stop - start) as advance,
     ):
         run_shard(
-            network, store, planned, (start, stop), Path(output), runtime, batch_size, advance
+            network,
+            store,
+            planned,
+            (start, stop),
+            Path(output),
+            runtime,
+            batch_size,
+            advance,
+            block_cells=block_cells,
         )
 
 
@@ -86,43 +102,68 @@ def run_shard(
     runtime: Runtime,
     batch_size: int | str,
     advance: Callable[[int], None],
+    *,
+    block_cells: int = BLOCK_CELLS,
 ) -> None:
-    """Embed the planned rows ``(start, stop)`` of opened counts with a loaded model."""
-    counts = store.rows(*rows)
-    names = store.obs.index[slice(*rows)]
-    has_counts = counts.getnnz(axis=1) > 0
-    batches = embed_rows(
+    """Embed the planned rows ``(start, stop)`` of opened counts with a loaded model.
+
+    Work so far lies in a hidden folder beside `output`, from which a killed job goes on.
+    """
+    start, stop = rows
+    width = network.config.hidden_size
+    what = f"the embedding of rows {start}-{stop}"
+    require_space(output, 3 * embedding_bytes(stop - start, width), what=what)
+    key = run_key(plan=plan["run_key"], resolved=asdict(runtime))
+    work = WorkSoFar(output.with_name(f".{output.name}.partial"), key=key, width=width)
+    blocks = work.saved(store, rows)
+    done = blocks[-1].stop if blocks else start
+    if blocks:
+        log.info("%d of %d cells were saved by an earlier run", done - start, stop - start)
+        advance(done - start)
+    embedder = Embedder(
         network,
-        counts[has_counts],
         measured=store.var["measured"].to_numpy(bool),
         pooling=plan["options"]["pooling"],
         runtime=runtime,
         batch_size=batch_size,
-        advance=advance,
     )
     began = time.monotonic()
-    vectors = np.concatenate([np.empty((0, network.config.hidden_size), np.float32), *batches])
-    if not np.isfinite(vectors).all():
-        raise InputError(
-            "E_MODEL_CONFIG",
-            f"checkpoint {network.checkpoint.id} gives NaN or infinity for rows {rows[0]}-{rows[1]}",
-            fix="use --precision float32, or another checkpoint",
-        )
-    log.info("rows %d-%d: %.3g cells/s", *rows, len(vectors) / (time.monotonic() - began))
-    left_out = names[~has_counts].tolist()
-    provenance = {**_provenance(plan, runtime, left_out), **input_of(store.provenance)}
-    shard = ad.AnnData(obs=pd.DataFrame(index=names[has_counts]), obsm={EMBEDDING: vectors})
-    write_store(shard, output, provenance=provenance, overwrite=True)
+    for block in embed_blocks(
+        embedder, store, rows, done=done, block_cells=block_cells, advance=advance
+    ):
+        blocks.append(block)
+        if block.stop < stop:
+            work.save(block)
+    seconds = max(time.monotonic() - began, 1e-9)
+    log.info("rows %d-%d: %.3g cells/s", start, stop, (stop - done) / seconds)
+    provenance = {**_provenance(plan, runtime), **input_of(store.provenance)}
+    _write_shard(join_blocks(blocks), output, provenance)
+    work.clear()
 
 
-def _provenance(plan: dict, runtime: Runtime, left_out: list[str]) -> dict:
-    """What goes into a store of embeddings: no time, host or path."""
-    if left_out:
+def _write_shard(shard: Block, output: Path, provenance: dict) -> None:
+    """Write the shard's store; it is read back and compared before it gets its name."""
+    if shard.left_out:
         log.warning(
             "left out %d cells without a count in the model's genes: %s",
-            len(left_out),
-            printable(", ".join(left_out[:5])),
+            len(shard.left_out),
+            printable(", ".join(shard.left_out[:5])),
         )
+        provenance = {**provenance, "left_out": shard.left_out}
+
+    def require_written(path: Path) -> None:
+        written = read_store(path)
+        same = np.array_equal(written.obsm[EMBEDDING], shard.vectors)
+        if not (same and written.obs_names.equals(shard.names)):
+            what = f"{output.parent} gives back other bytes than were written there"
+            raise MachineError("E_STORE_DAMAGED", what, fix="check that disk, then run it again")
+
+    table = ad.AnnData(obs=pd.DataFrame(index=shard.names), obsm={EMBEDDING: shard.vectors})
+    write_store(table, output, provenance=provenance, overwrite=True, check=require_written)
+
+
+def _provenance(plan: dict, runtime: Runtime) -> dict:
+    """What goes into a store of embeddings: no time, host or path."""
     kept = ("run_key", "model", "genes_sha256", "counts_digest", "options")
     return {
         "stage": "embed",
@@ -130,7 +171,6 @@ def _provenance(plan: dict, runtime: Runtime, left_out: list[str]) -> dict:
         "version": VERSION,
         **{name: plan[name] for name in kept},
         "resolved": asdict(runtime),
-        **({"left_out": left_out} if left_out else {}),
     }
 
 

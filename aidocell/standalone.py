@@ -1,10 +1,11 @@
 """From one INPUT to its embeddings in one process, for the command line.
 
-The work is that of :mod:`aidocell.sharding`, in blocks small enough that a kill costs little.
+The work is that of :mod:`aidocell.sharding`, one shard after another.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,28 +13,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from aidocell.blocks import BLOCK_CELLS
 from aidocell.counts import InputOptions, open_counts
 from aidocell.counts.align import align_file
 from aidocell.embedding import Runtime, require_pooling, resolve_runtime
 from aidocell.errors import InputError
-from aidocell.files import refuse_existing, remove
+from aidocell.files import refuse_existing, remove, require_space
 from aidocell.gathering import gather
 from aidocell.genes import vocabulary_of
 from aidocell.lock import hold
-from aidocell.model import AidoCell, ModelConfig, checkpoint_info, load_model
+from aidocell.model import AidoCell, checkpoint_info, load_model
 from aidocell.planning import plan_rows
 from aidocell.progress import progress
 from aidocell.provenance import REVISION, require_same
 from aidocell.sharding import run_shard
 from aidocell.store import SUFFIX, StoreReader, verify
 from aidocell.tasks.classifier import Classifier
+from aidocell.workload import embedding_bytes, rate_of, shard_size
 
 __all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
 
-_SECONDS_PER_BLOCK = 30  # about what a killed `embed` loses
-_ASSUMED_FLOPS = {"cpu": 5e10, "cuda": 1e14}  # per second, only to size those blocks
+log = logging.getLogger(__name__)
 
 
 def embed_file(
@@ -50,7 +50,7 @@ def embed_file(
     min_share: float = 0.5,
     revision: str | None = None,
     accept_license: bool = False,
-    block_cells: int | None = None,
+    block_cells: int = BLOCK_CELLS,
     overwrite: bool = False,
 ) -> None:
     """Align and embed any INPUT; a killed run goes on where it stopped, with the same bytes.
@@ -68,7 +68,7 @@ def embed_file(
     min_share
         Share of all counts that has to be on genes of the model, between 0 and 1.
     block_cells
-        Cells after which work so far is saved; by default about half a minute's work.
+        Cells after which work so far is saved, where half a minute is not over before.
 
     Raises
     ------
@@ -96,8 +96,9 @@ def embed_file(
             reading = input_options or InputOptions()
             counts = _aligned(Path(source), network, reading, min_share, work)
             if overwrite or not output.exists():
-                size = block_cells or _block_cells(network.config, runtime)
-                shards = _embed_blocks(network, counts, work, options, runtime, batch_size, size)
+                shards = _embed_shards(
+                    network, counts, work, options, runtime, batch_size, block_cells
+                )
                 gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
             elif not _is_result(output, counts, network, options, runtime):
                 refuse_existing(output, overwrite=False)
@@ -256,35 +257,51 @@ def _is_result(
     return checkpoint == network.checkpoint.sha256 and wanted == {n: found.get(n) for n in wanted}
 
 
-def _embed_blocks(
+def _embed_shards(
     network: AidoCell,
     counts: Path,
     work: Path,
     options: dict[str, str],
     runtime: Runtime,
     batch_size: int | str,
-    size: int,
+    block_cells: int,
 ) -> list[Path]:
-    """Embed what is not there yet, in blocks small enough that a kill costs little."""
+    """Embed what is not there yet, in shards, each of which goes on from its own blocks."""
+    config = asdict(network.config)
+    rate = rate_of(config, device=runtime.device, precision=runtime.precision)
     shards = []
     with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
-        plan = plan_rows(store, work / "shards.json", asdict(network.checkpoint), options, size)
+        size = shard_size(store.shape[0], rate)
+        record = asdict(network.checkpoint)
+        plan = plan_rows(store, work / "shards.json", record, options, size, rate)
+        # the shards, and the output with the folder that it is packed from
+        needed = 3 * embedding_bytes(store.shape[0], network.config.hidden_size)
+        require_space(work, needed, what="the embeddings")
         for start, stop in plan["shards"]:
             shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
-            if shards[-1].exists():
+            if _is_whole(shards[-1]):
                 advance(stop - start)
-            else:
-                run_shard(
-                    network, store, plan, (start, stop), shards[-1], runtime, batch_size, advance
-                )
+                continue
+            run_shard(
+                network,
+                store,
+                plan,
+                (start, stop),
+                shards[-1],
+                runtime,
+                batch_size,
+                advance,
+                block_cells=block_cells,
+            )
     return shards
 
 
-def _block_cells(config: ModelConfig, runtime: Runtime) -> int:
-    """Cells of about half a minute of work: attention is 4·S²·H a layer, the rest 8·S·H² + 6·S·H·I."""
-    positions, hidden = config.n_positions, config.hidden_size
-    layer = 4 * positions**2 * hidden + positions * hidden * (
-        8 * hidden + 6 * config.intermediate_size
-    )
-    seconds = config.num_hidden_layers * layer / _ASSUMED_FLOPS[runtime.device]
-    return int(np.clip(_SECONDS_PER_BLOCK / seconds, 1, 5000))
+def _is_whole(path: Path) -> bool:
+    """Whether a shard of an earlier run is there as it was written; a damaged one is made again."""
+    try:
+        verify(path)
+    except InputError as error:
+        if path.exists():
+            log.warning("saved work is not used: %s", error)
+        return False
+    return True

@@ -15,12 +15,13 @@ from small import make_cells
 import aidocell
 from aidocell.counts import InputOptions
 from aidocell.counts.align import align_file
+from aidocell.embedding import _forward
 from aidocell.errors import InputError, MachineError
 from aidocell.gathering import gather
 from aidocell.lock import hold
 from aidocell.model import checkpoint_info, load_model
 from aidocell.planning import plan_shards
-from aidocell.sharding import embed_shard, run_shard
+from aidocell.sharding import embed_shard
 from aidocell.standalone import embed_file, embedded
 from aidocell.store import StoreReader, read_store
 
@@ -214,7 +215,7 @@ def test_an_output_that_a_living_process_holds_is_refused(tmp_path, cells_file, 
 
 
 def start_embedding(source, checkpoint, output):
-    code = "import sys; from aidocell.standalone import embed_file, embedded; embed_file(*sys.argv[1:], block_cells=100)"
+    code = "import sys; from aidocell.standalone import embed_file; embed_file(*sys.argv[1:], block_cells=50)"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, (source, checkpoint, output))],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -225,9 +226,9 @@ def start_embedding(source, checkpoint, output):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, tiny_checkpoint):
     folder = tmp_path_factory.mktemp("undisturbed")
-    make_cells(1500).write_h5ad(folder / "cells.h5ad")
+    make_cells(500).write_h5ad(folder / "cells.h5ad")
     output = folder / "embeddings.zarr.zip"
-    assert start_embedding(folder / "cells.h5ad", tiny_checkpoint, output).wait() == 0
+    embed_file(folder / "cells.h5ad", tiny_checkpoint, output)
     return folder / "cells.h5ad", output
 
 
@@ -238,42 +239,60 @@ def wait_for(condition, process):
     assert condition()
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def saved_blocks(output):
+    return list(output.parent.glob(f".{output.name}.partial/*/.*.partial/[0-9]*.parquet"))
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_embed_goes_on_and_gives_the_same_bytes(
-    tmp_path, undisturbed, tiny_checkpoint, signal_number
+    tmp_path, undisturbed, tiny_checkpoint, monkeypatch, signal_number
 ):
     source, expected = undisturbed
     output = tmp_path / "killed.zarr.zip"
-    work = tmp_path / ".killed.zarr.zip.partial"
     process = start_embedding(source, tiny_checkpoint, output)
-    wait_for(lambda: len(list(work.glob("*/*-*.zarr.zip"))) >= 3, process)
+    wait_for(lambda: len(saved_blocks(output)) >= 2, process)
     process.send_signal(signal_number)
     assert process.wait() != 0
     assert not output.exists()
-    assert start_embedding(source, tiny_checkpoint, output).wait() == 0
+    last = max(int(path.name.split("-")[1].split(".")[0]) for path in saved_blocks(output))
+    computed = count_cells(monkeypatch)
+    embed_file(source, tiny_checkpoint, output)
+    assert sum(computed) == 500 - last
     assert sha256(output) == sha256(expected)
     assert [p.name for p in tmp_path.iterdir()] == [output.name]
 
 
-def test_finished_blocks_are_not_computed_twice(
-    tmp_path, undisturbed, tiny_checkpoint, monkeypatch
+def count_cells(monkeypatch):
+    """A list that gains the size of every batch which passes the model."""
+    sizes = []
+
+    def counted(model, rows, *rest):
+        sizes.append(rows.shape[0])
+        return _forward(model, rows, *rest)
+
+    monkeypatch.setattr("aidocell.embedding._forward", counted)
+    return sizes
+
+
+def test_a_damaged_shard_of_a_killed_embed_is_made_again(
+    tmp_path, cells_file, tiny_checkpoint, monkeypatch
 ):
-    source, _ = undisturbed
+    embed_file(cells_file, tiny_checkpoint, tmp_path / "expected.zarr.zip")
     output = tmp_path / "e.zarr.zip"
-    process = start_embedding(source, tiny_checkpoint, output)
-    work = tmp_path / ".e.zarr.zip.partial"
-    wait_for(lambda: len(list(work.glob("*/*-*.zarr.zip"))) >= 3, process)
-    process.kill()
-    process.wait()
-    there = {path.name for path in work.glob("*/[0-9]*.zarr.zip")}
-    computed = []
-    monkeypatch.setattr(
-        "aidocell.standalone.run_shard",
-        lambda *args: (computed.append(args[4].name), run_shard(*args)),
-    )
-    embed_file(source, tiny_checkpoint, output, block_cells=100)
-    assert there.isdisjoint(computed)
-    assert len(there) + len(computed) == 15
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aidocell.standalone.gather", killed)
+        with pytest.raises(KeyboardInterrupt):
+            embed_file(cells_file, tiny_checkpoint, output)
+    (shard,) = tmp_path.glob(".e.zarr.zip.partial/*/0-40.zarr.zip")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    embed_file(cells_file, tiny_checkpoint, output)
+    assert sha256(output) == sha256(tmp_path / "expected.zarr.zip")
 
 
 def test_shard_holds_names_and_vectors_alone(tmp_path, counts, tiny_checkpoint):

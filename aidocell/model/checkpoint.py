@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -38,6 +38,8 @@ class CheckpointInfo:
         Of the weights file as it lies there, and of the gene list.
     demonstration
         Whether ``card.json`` says that this checkpoint is for demonstration only.
+    config
+        The fields of :class:`ModelConfig`: how much work a cell is.
     card
         All of ``card.json``; empty where there is none.
     """
@@ -49,6 +51,7 @@ class CheckpointInfo:
     weights_sha256: str
     genes_sha256: str
     demonstration: bool
+    config: dict = field(compare=False)
     card: dict = field(default_factory=dict, compare=False)
 
 
@@ -94,7 +97,7 @@ def load_model(
     # Copied, so that the weights lie in memory alike whatever form of file they come from.
     copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in tensors.items()}
     model.load_state_dict(copies, assign=True)
-    model.genes, model.checkpoint = genes, _describe(located, tensors, genes)
+    model.genes, model.checkpoint = genes, _describe(located, config, tensors, genes)
     model.to(device).eval()
     model.attention = attention
     return model
@@ -105,8 +108,7 @@ def checkpoint_info(
 ) -> CheckpointInfo:
     """Identify a checkpoint without building its model; parameters and errors as `load_model`."""
     located = _locate(name_or_folder, revision, accept_license)
-    _, tensors, genes = _read_all(located.folder)
-    return _describe(located, tensors, genes)
+    return _describe(located, *_read_all(located.folder))
 
 
 def save_checkpoint(folder: str | Path, model: AidoCell, *, card: dict | None = None) -> None:
@@ -189,7 +191,9 @@ def _genes(folder: Path, config: ModelConfig) -> Vocabulary:
     return genes
 
 
-def _describe(located: _Located, tensors: dict[str, Tensor], genes: Vocabulary) -> CheckpointInfo:
+def _describe(
+    located: _Located, config: ModelConfig, tensors: dict[str, Tensor], genes: Vocabulary
+) -> CheckpointInfo:
     digest, card = weights.digest(tensors), _read_card(located.folder)
     return CheckpointInfo(
         id=located.hub_id or card.get("name") or f"sha256:{digest[:12]}",
@@ -199,6 +203,7 @@ def _describe(located: _Located, tensors: dict[str, Tensor], genes: Vocabulary) 
         weights_sha256=sha256_file(_weights_path(located.folder)),
         genes_sha256=genes.sha256,
         demonstration=card.get("demonstration", False),
+        config=asdict(config),
         card=card,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aidocell.planning import plan_shards
 from aidocell.records import read_record
+from aidocell.workload import PLANNED_BY
 
 __all__ = ["plan_sample"]
 
@@ -20,8 +21,5 @@ def plan_sample(
         counts,
         output,
         checkpoint=read_record(model_record),
-        pooling=embed["pooling"],
-        precision=embed["precision"],
-        attention=embed["attention"],
-        shard_cells=embed["shard_cells"],
+        **{name: embed[name] for name in PLANNED_BY},
     )

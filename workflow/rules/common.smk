@@ -12,6 +12,7 @@ os.environ.update(PYTHONPATH=f"{ROOT}{os.pathsep}{others}".rstrip(os.pathsep))
 from aidocell.endofrun import sum_up
 from aidocell.errors import AidocellError
 from aidocell.provenance import REVISION
+from aidocell.workload import PLANNED_BY
 from aidocell.runs import record_run
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"

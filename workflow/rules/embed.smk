@@ -15,10 +15,7 @@ checkpoint plan:
     conda:
         "../../envs/cpu.yaml"
     params:
-        embed={
-            name: config["embed"][name]
-            for name in ("pooling", "precision", "attention", "shard_cells")
-        },
+        embed={name: config["embed"][name] for name in PLANNED_BY},
         revision=REVISION["embed"],
     message:
         "Planning the shards of {wildcards.sample}"

@@ -14,6 +14,7 @@ rule model:
         model=MODEL,
         files=stamp(MODEL),
         hub_revision=config["model_revision"],
+        revision=REVISION["model"],
     message:
         "Identifying the checkpoint"
     script:
