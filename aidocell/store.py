@@ -28,6 +28,7 @@ from aidocell.errors import InputError, MachineError
 from aidocell.files import atomic, refuse_existing, remove
 from aidocell.rows import copy_table, index_of, read_table, rows_of
 from aidocell.seal import SUFFIX, comes_back, damaged, pack, read_seal, require_file, verify
+from aidocell.unforeseen import raise_if_machine_failed
 
 __all__ = [
     "EMBEDDING",
@@ -279,6 +280,7 @@ def _reading(path: Path) -> Iterator[None]:
         RuntimeError,
         NotImplementedError,
     ) as error:
+        raise_if_machine_failed(error)
         raise damaged(path, f"{type(error).__name__} on reading") from error
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from aidocell.errors import InputError
 from aidocell.files import atomic
+from aidocell.unforeseen import raise_if_machine_failed
 
 __all__ = ["about_table", "new_table", "read_table", "verify_table", "write_table"]
 
@@ -92,6 +93,7 @@ def about_table(path: str | Path) -> dict[str, Any]:
         notes = pq.read_metadata(path).metadata or {}
         return json.loads(notes[_ABOUT.encode()])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise_if_machine_failed(error)
         raise _damaged(path, "it says nothing of what it was made from") from error
 
 

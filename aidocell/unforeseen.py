@@ -5,16 +5,21 @@ from __future__ import annotations
 from aidocell.errors import AidocellError, InputError, MachineError
 from aidocell.files import raise_if_disk_failed
 
-__all__ = ["in_users_terms"]
+__all__ = ["in_users_terms", "raise_if_machine_failed"]
 
-_TORCH_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # PyTorch raises no MemoryError
+# PyTorch, safetensors and threads raise no MemoryError.
+_TOO_LITTLE_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+)
 
 
 def in_users_terms(error: Exception) -> AidocellError | None:
     """The error that stands for a failing disk, too little memory or no permission; None for a bug."""
     if isinstance(error, AidocellError):
         return error
-    if isinstance(error, MemoryError) or _TORCH_MEMORY in str(error):
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _TOO_LITTLE_MEMORY):
         return MachineError(
             "E_MEMORY",
             "the memory of this machine does not suffice",
@@ -29,3 +34,10 @@ def in_users_terms(error: Exception) -> AidocellError | None:
         except MachineError as failed:
             return failed
     return None
+
+
+def raise_if_machine_failed(error: Exception) -> None:
+    """Raise what `error` says of memory or disk, so that no good file is blamed for it."""
+    failed = in_users_terms(error)
+    if isinstance(failed, MachineError):
+        raise failed from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aidocell.counts.limits import bounded_memory, most_gib
 from aidocell.errors import InputError
+from aidocell.files import raise_if_disk_failed
 
 __all__ = ["STORE_SUFFIX", "damaged", "reading"]
 
@@ -52,6 +53,8 @@ def reading(path: str | Path, part: str) -> Iterator[None]:
             fix="copy it again; if it is good and that large, raise AIDOCELL_PROBE_GIB",
         ) from error
     except _BROKEN as error:
+        if isinstance(error, OSError):
+            raise_if_disk_failed(error, path)
         first_line = (str(error).splitlines() or [""])[0]
         raise damaged(
             path, f"reading {part} failed ({type(error).__name__}: {first_line})"
