@@ -331,6 +331,15 @@ def test_the_failed_jobs_of_this_run_are_those_that_are_told(results):
     }
 
 
+def test_a_study_that_is_not_admitted_is_among_the_failed_jobs(results):
+    results.write("samples/a/audit.json")
+    refused = "2026-11-27 04:00:01 ERROR sample a is refused: E_NEGATIVE: a.h5ad; give counts\n"
+    line = "error[E_NEGATIVE]: 1 of 1 samples are refused, first a: a.h5ad; give counts"
+    results.write("logs/admit.log", f"{refused}2026-11-27 04:00:02 ERROR {line}\n")
+    assert failures(results, since=time.time() - 600) == {"admit": line}
+    assert read_status(results.folder).study["admit"].log.error == "E_NEGATIVE"
+
+
 def test_the_summary_is_one_table_on_stderr(results, capsys):
     results.plan("a", 1)
     results.log("a", "0-100", FAILED, minutes_old=-10)

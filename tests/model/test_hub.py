@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from aidocell.errors import InputError, MachineError
 from aidocell.files import sha256_file
 from aidocell.model import checkpoint_info, load_model
+from aidocell.model.hub import answers, is_cached
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from hub_server import COMMIT, HubServer
@@ -63,6 +64,17 @@ def test_a_repository_loads_like_its_folder_and_is_known_by_its_commit(hub, fold
     assert (found.sha256, found.genes_sha256) == (local.sha256, local.genes_sha256)
     assert found.weights_sha256 == sha256_file(folder / "pytorch_model.bin")
     assert load_model(FREE).checkpoint == found
+
+
+def test_a_look_at_the_hub_fetches_nothing_and_the_cache_outlives_the_hub(hub, monkeypatch):
+    assert answers(FREE, None)
+    assert not answers("somebody/else", None)
+    assert not is_cached(FREE, None)
+    assert not weights_requests(hub)
+    load_model(FREE)
+    point_at(monkeypatch, NOWHERE)
+    assert not answers(FREE, None)
+    assert is_cached(FREE, None)
 
 
 def test_the_clients_environment_is_honoured(hub, tmp_path):
