@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aidocell.provenance import require_same
+from aidocell.files import sha256_file
+from aidocell.provenance import REVISION, require_same, run_key
 from aidocell.records import read_record
 
 __all__ = [
+    "asked_of_alignment",
     "origin_of_audit",
     "origin_of_model",
     "origin_of_plan",
     "origin_of_qc",
     "origin_of_store",
+    "require_aligned",
     "require_one_origin",
     "require_planned",
 ]
@@ -30,6 +33,7 @@ _SHARED = {
     "input_sha256": "input sha256",
     "genes_sha256": "gene list",
     "qc_key": "QC",
+    "asked": "subset, columns or metadata",
     "counts_digest": "counts digest",
     "checkpoint": "checkpoint",
     "reading": "input options",
@@ -76,6 +80,41 @@ def require_planned(
         require_one_origin(parts)
 
 
+def asked_of_alignment(
+    subset: Mapping[str, Any], metadata: str | None, columns: Mapping[str, str]
+) -> str:
+    """A digest of what decides on aligned counts beside the file and its QC."""
+    metadata_sha256 = None if metadata is None else sha256_file(metadata)
+    return run_key(subset=dict(subset), metadata_sha256=metadata_sha256, columns=dict(columns))
+
+
+def require_aligned(
+    counts: str | Path,
+    *,
+    sample: str,
+    qc_table: str | Path,
+    subset: Mapping[str, Any],
+    metadata: str | None,
+    columns: Mapping[str, str],
+) -> None:
+    """Refuse counts of another sample or QC table, or made when something else was asked for.
+
+    Parameters as in :func:`aidocell.stages.align.align_sample`.
+    """
+    from aidocell.store import StoreReader
+    from aidocell.tables import about_table
+
+    asked = asked_of_alignment(subset, metadata, columns)
+    with StoreReader(counts) as store:
+        found = origin_of_store(store.provenance)
+    parts = {
+        "the sample sheet": {"sample": sample, "asked": asked},
+        str(qc_table): origin_of_qc(about_table(qc_table)),
+        str(counts): found,
+    }
+    require_one_origin(parts)
+
+
 def origin_of_audit(audit: Mapping[str, Any]) -> dict[str, Any]:
     """Of the content of ``audit.json``."""
     return {
@@ -88,10 +127,11 @@ def origin_of_audit(audit: Mapping[str, Any]) -> dict[str, Any]:
 def origin_of_qc(about: Mapping[str, Any]) -> dict[str, Any]:
     """Of what ``qc.parquet`` says about itself."""
     made_from = about.get("made_from", {})
+    key = run_key(revision=REVISION["qc"], **made_from) if made_from else None
     return {
-        **_named(about, "sample", "qc_key"),
-        "input_sha256": made_from.get("input_sha256"),
+        **_named(made_from, "sample", "input_sha256"),
         "reading": made_from.get("options"),
+        "qc_key": key,
     }
 
 
@@ -114,7 +154,11 @@ def origin_of_store(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Of the provenance of ``counts.zarr.zip`` or of embeddings."""
     shared = _named(provenance, "sample", "input_sha256", "genes_sha256", "counts_digest")
     if provenance.get("stage") != "embed":
-        return {**shared, **_named(provenance, "qc_key"), "reading": provenance.get("options")}
+        return {
+            **shared,
+            **_named(provenance, "qc_key", "asked"),
+            "reading": provenance.get("options"),
+        }
     return {**shared, **_named(origin_of_plan(provenance), "checkpoint", "options", "embed_key")}
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from aidocell.errors import InputError
 from aidocell.files import atomic, sha256_file
+from aidocell.provenance import require_same
 from aidocell.records import read_record
 from aidocell.stages.shards import shard_paths
-from aidocell.store import SUFFIX, verify
+from aidocell.store import SUFFIX, StoreReader, verify
 
 __all__ = ["MANIFEST", "find_damage", "maker_of", "write_manifest"]
 
@@ -34,6 +35,7 @@ _MAKERS = {
     "map": r"study/map\.parquet",
     "report": r"report/.+",
 }
+_REMAKE = "delete it and run the study again"
 _REWRITE = f"delete {MANIFEST} and run the study again"
 _PLACES = ("*", "samples/*/*", "study/*", "study/annotate/**/*", "report/**/*")
 
@@ -94,19 +96,24 @@ def _folder_damage(manifest: Path) -> Iterator[InputError]:
     for file in _unlisted(root, {row["path"] for row in rows}):
         yield _damage(file, f"is not in {MANIFEST}", fix=_REWRITE)
     plans = [root / row["path"] for row in rows if row["maker"] == "plan"]
-    for shard in (path for plan in plans for path in _shards(plan)):
+    for plan in plans:
+        yield from _shard_damage(plan)
+
+
+def _shard_damage(path: Path) -> Iterator[InputError]:
+    """Errors of a plan's shards that are on disk; of a damaged plan none."""
+    try:
+        plan, shards = read_record(path), [Path(shard) for shard in shard_paths(path)]
+    except InputError:
+        return
+    for shard in filter(Path.is_file, shards):
         try:
             verify(shard)
+            with StoreReader(shard) as store:
+                found = store.provenance.get("run_key")
+            require_same("run key", plan["run_key"], found, where=str(shard), fix=_REMAKE)
         except InputError as error:
             yield error
-
-
-def _shards(plan: Path) -> list[str]:
-    """Shards of a plan that are on disk; of a damaged plan none."""
-    try:
-        return [path for path in shard_paths(plan) if Path(path).is_file()]
-    except InputError:
-        return []
 
 
 def _unlisted(root: Path, listed: set[str]) -> Iterator[Path]:
@@ -177,7 +184,7 @@ def _rows(manifest: Path) -> list[dict[str, str]]:
         raise InputError(
             "E_STORE_DAMAGED",
             f"{manifest} is no manifest as aidocell writes it",
-            fix="delete it and run the study again",
+            fix=_REMAKE,
         ) from error
 
 
@@ -204,7 +211,7 @@ def _row_damage(root: Path, row: dict[str, str]) -> list[InputError]:
     return []
 
 
-def _damage(file: Path, what: str, *, fix: str = "delete it and run the study again") -> InputError:
+def _damage(file: Path, what: str, *, fix: str = _REMAKE) -> InputError:
     return InputError("E_STORE_DAMAGED", f"{file} {what}", fix=fix)
 
 

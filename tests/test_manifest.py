@@ -10,7 +10,7 @@ import pytest
 from aidocell.errors import InputError
 from aidocell.manifest import MANIFEST, find_damage, write_manifest
 from aidocell.records import write_record
-from aidocell.store import write_store
+from aidocell.store import read_store, write_store
 from aidocell.tables import write_table
 
 
@@ -170,7 +170,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
 def store(tmp_path) -> Path:
     path = tmp_path / "x.zarr.zip"
     cells = ad.AnnData(obs=pd.DataFrame(index=["a", "b"]), obsm={"X_aidocell": np.eye(2)})
-    write_store(cells, path, provenance={})
+    write_store(cells, path, provenance={"run_key": "k1"})
     return path
 
 
@@ -210,7 +210,9 @@ def sampled(tmp_path) -> Path:
     folder = tmp_path / "results"
     write_record(folder / "model.json", {"id": "m"})
     (folder / "admission.tsv").write_text("sample\taccepted\na\tyes\nb\tno\n")
-    write_record(folder / "samples/a/shards.json", {"key": "k", "shards": [[0, 2], [2, 4]]})
+    write_record(
+        folder / "samples/a/shards.json", {"run_key": "k1", "key": "k", "shards": [[0, 2], [2, 4]]}
+    )
     for name in "ab":
         write_record(folder / f"samples/{name}/audit.json", {"sample": name})
     outputs = {
@@ -264,6 +266,13 @@ def test_shards_of_the_plan_are_checked_by_themselves_and_older_ones_are_not(sam
         (folder / path).write_bytes(b"PK")
     (error,) = damage(sampled)
     assert "k/2-4.zarr.zip is torn or changed" in error
+
+
+def test_a_shard_of_another_plan_is_noticed(sampled, store):
+    shard = sampled / "samples/a/shards/k/0-2.zarr.zip"
+    write_store(read_store(store), shard, provenance={"run_key": "k2"})
+    (error,) = damage(sampled)
+    assert "0-2.zarr.zip has run key k2, expected k1; delete it" in error
 
 
 def test_a_record_and_a_table_are_whole_by_their_own_seals(tmp_path):

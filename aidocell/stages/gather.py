@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aidocell.gathering import gather
-from aidocell.lineage import origin_of_model, origin_of_plan, require_one_origin
+from aidocell.lineage import origin_of_model, origin_of_plan, require_aligned, require_one_origin
 from aidocell.records import read_record
 
 __all__ = ["gather_sample"]
@@ -20,6 +21,7 @@ def gather_sample(
     *,
     model_record: str | Path,
     options: Mapping[str, str],
+    aligned: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the sample's ``embeddings.zarr.zip`` by the plan of this very model and config.
 
@@ -29,6 +31,8 @@ def gather_sample(
         ``model.json``.
     options
         Pooling, precision and attention of the configuration.
+    aligned
+        What :func:`aidocell.lineage.require_aligned` compares the counts with.
 
     Raises
     ------
@@ -42,4 +46,6 @@ def gather_sample(
         str(plan): origin_of_plan(plan),
     }
     require_one_origin(parts)
+    if aligned is not None:
+        require_aligned(counts, **aligned)
     gather(counts, plan, shards, output)

@@ -18,6 +18,7 @@ rule align:
         metadata=lambda wildcards: SAMPLES[wildcards.sample].metadata,
         metadata_file=lambda wildcards: stamp(SAMPLES[wildcards.sample].metadata),
         columns=lambda wildcards: SAMPLES[wildcards.sample].columns,
+        thresholds=lambda wildcards: SAMPLES[wildcards.sample].qc,
         subset=config["subset"],
         min_share=config["input"]["min_gene_share"],
         model=MODEL,

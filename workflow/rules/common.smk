@@ -43,6 +43,17 @@ def raw_input(wildcards):
     return [ancient(path)] if Path(path).exists() else []
 
 
+def alignment(wildcards):
+    """What decides on a sample's counts beside its file and QC: older ones are refused by it."""
+    sample = SAMPLES[wildcards.sample]
+    return {
+        "sample": sample.name,
+        "subset": config["subset"],
+        "metadata": sample.metadata,
+        "columns": sample.columns,
+    }
+
+
 def samples_admitted(wildcards):
     """Names of the samples that go on."""
     from aidocell.stages.admit import admitted_samples

@@ -7,6 +7,7 @@ checkpoint plan:
     input:
         counts="results/samples/{sample}/counts.zarr.zip",
         model="results/model.json",
+        qc=ancient("results/samples/{sample}/qc.parquet"),
     output:
         # kept from run to run: a plan whose key still holds is not made anew
         plan=update("results/samples/{sample}/shards.json"),
@@ -16,6 +17,7 @@ checkpoint plan:
         "../../envs/cpu.yaml"
     params:
         embed={name: config["embed"][name] for name in PLANNED_BY},
+        aligned=alignment,
         revision=REVISION["embed"],
     message:
         "Planning the shards of {wildcards.sample}"
@@ -51,6 +53,7 @@ rule gather:
         plan="results/samples/{sample}/shards.json",
         # the plan has to be of this model and these options, not an older one put back
         model=ancient("results/model.json"),
+        qc=ancient("results/samples/{sample}/qc.parquet"),
         shards=shards_of,
     output:
         embeddings="results/samples/{sample}/embeddings.zarr.zip",
@@ -65,6 +68,7 @@ rule gather:
             name: config["embed"][name]
             for name in ("pooling", "precision", "attention")
         },
+        aligned=alignment,
         revision=REVISION["gather"],
     message:
         "Gathering the embeddings of {wildcards.sample}"

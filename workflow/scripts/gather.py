@@ -12,4 +12,5 @@ with job_log(snakemake.log[0], sample=snakemake.wildcards.sample):
         snakemake.output.embeddings,
         model_record=snakemake.input.model,
         options=snakemake.params.options,
+        aligned={"qc_table": snakemake.input.qc, **snakemake.params.aligned},
     )

@@ -10,4 +10,5 @@ with job_log(snakemake.log[0], sample=snakemake.wildcards.sample):
         snakemake.input.model,
         snakemake.output.plan,
         embed=snakemake.params.embed,
+        aligned={"qc_table": snakemake.input.qc, **snakemake.params.aligned},
     )
