@@ -147,6 +147,7 @@ def _require_stored(data: h5py.Dataset) -> None:
 def _probe_zarr(located: Located) -> str:
     from aidocell.counts import links
 
+    _require_anndata(located.path, {part.name for part in located.path.iterdir()})
     links.refuse_folder_links(located.path)
     import zarr
 
@@ -172,16 +173,20 @@ def _probe_zip(located: Located) -> str:
     return located.kind
 
 
+def _require_anndata(path: Path, names: set[str]) -> None:
+    if not {"obs", "var"} <= names:
+        listed = ", ".join(sorted(names)[:5]) or "nothing"
+        what = f"a Zarr store, but no AnnData (it holds {listed})"
+        raise _kind(path, what, "save an AnnData with write_zarr")
+
+
 def _read_zarr(located: Located, group: zarr.Group) -> None:
     with reading(located.path, "its metadata"):
         names = set(group)
         arrays = [
             array for name in (*_TABLES, *_MATRICES) for array in _zarr_arrays(group.get(name))
         ]
-    if not {"obs", "var"} <= names:
-        listed = ", ".join(sorted(names)[:5]) or "nothing"
-        what = f"a Zarr store, but no AnnData (it holds {listed})"
-        raise _kind(located.path, what, "save an AnnData with write_zarr")
+    _require_anndata(located.path, names)
     root = f"{group.path}/" if group.path else ""
     _read_all(located.path, ((array.path.removeprefix(root), array) for array in arrays))
 
