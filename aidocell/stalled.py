@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ __all__ = ["stop_stalled"]
 
 log = logging.getLogger(__name__)
 _TOOLS = {"sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "which"}
+_MOMENT = 5  # seconds
 _PATIENCE = 60  # seconds for Snakemake to end in order
 
 
@@ -67,11 +69,21 @@ def _job_alive(job: SlurmJob, silent_seconds: float) -> str | None:
 
 
 def _local_jobs(pid: int) -> bool:
-    try:
-        children = psutil.Process(pid).children()
-        return any(child.name() not in _TOOLS for child in children)
-    except psutil.NoSuchProcess:
-        return False
+    """Whether a child stays; one that asks Slurm, or is about to, is over in a moment."""
+    before = _children(pid)
+    if before:
+        time.sleep(_MOMENT)
+    return bool(before & _children(pid))
+
+
+def _children(pid: int) -> set[int]:
+    found = set()
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if child.name() not in _TOOLS and child.status() != psutil.STATUS_ZOMBIE:
+                    found.add(child.pid)
+    return found
 
 
 def _last_written(folder: Path, results: Path) -> float:

@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -379,6 +380,22 @@ def test_a_run_with_a_fresh_log_has_not_stalled(stalled_study):
     assert process.poll() is None
     recover(study / "results", stalled=True, silent_minutes=0)
     assert not locked(study)
+
+
+def test_a_run_with_a_job_on_this_host_has_not_stalled(slurm_study, cluster, monkeypatch):
+    program = slurm_study / "snakemake"
+    program.write_text(
+        "import subprocess; job = subprocess.Popen(['sleep', '60']); print(flush=True)\n"
+        "try: job.wait()\n"
+        "finally: job.kill()\n"
+    )
+    command = [sys.executable, str(program)]
+    monkeypatch.setattr(stalled, "_MOMENT", 0.1)
+    with subprocess.Popen(command, cwd=slurm_study, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(MachineError, match="runs a job on this host"):
+            recover(slurm_study / "results", stalled=True, silent_minutes=0)
+        process.send_signal(signal.SIGINT)
 
 
 def test_a_stalled_run_that_does_not_heed_ctrl_c_is_killed(
