@@ -50,7 +50,11 @@ def new_table(
         may be added to it until the body ends.
     """
     with atomic(path) as temporary:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        # a file of Python's, whose errors say what is wrong with the disk
+        with (
+            temporary.open("wb") as file,
+            pq.ParquetWriter(file, schema, compression="zstd") as writer,
+        ):
             yield writer
             text = json.dumps(about, ensure_ascii=False, allow_nan=False)
             seal = (_MARK + _OPEN).decode()
