@@ -17,8 +17,46 @@ Results = Annotated[Path, typer.Argument(help="The study's results folder.")]
 
 def add_run_commands(app: typer.Typer) -> None:
     """Give the ``aidocell`` command those of this module."""
+    app.command(epilog="Example: aidocell plan results --config config/config.yaml")(plan)
     app.command(epilog="Example: aidocell recover results")(recover)
     app.command(epilog="Example: aidocell status results")(status)
+
+
+def plan(
+    results: Results = Path("results"),
+    config: Annotated[Path, typer.Option(help="The study's configuration.")] = Path(
+        "config/config.yaml"
+    ),
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Only measure how fast this machine embeds.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What a run will take: shards, hours, disk, memory; and what its finished part took."""
+    if measure:
+        _measure(config, as_json=as_json)
+        return
+    from aidocell.forecast import forecast
+    from aidocell.forecasttext import forecast_lines
+
+    found = forecast(results, config)
+    lines = [json.dumps(found.plain(), indent=2)] if as_json else forecast_lines(found)
+    typer.echo("\n".join(lines))
+
+
+def _measure(config: Path, *, as_json: bool) -> None:
+    from aidocell.calibrate import measure_rate
+    from aidocell.configured import read_configured
+
+    measured = measure_rate(read_configured(config)[0])
+    if as_json:
+        typer.echo(json.dumps(measured, indent=2))
+        return
+    how = ", ".join(f"{name} {measured[name]}" for name in ("device", "precision", "attention"))
+    typer.echo(
+        f"measured on {measured['cells']} made-up cells of full size ({how}); in the config:"
+    )
+    typer.echo(f"embed:\n  cells_per_second: {measured['cells_per_second']:g}")
 
 
 def recover(

@@ -19,16 +19,16 @@ import pandas as pd
 
 from aidocell.blocks import BLOCK_CELLS, Block, WorkSoFar, embed_blocks, join_blocks
 from aidocell.embedding import Embedder, Runtime, resolve_runtime
-from aidocell.errors import MachineError, printable
+from aidocell.errors import InputError, MachineError, printable
 from aidocell.files import require_space
 from aidocell.model import AidoCell, load_model
-from aidocell.planning import read_plan
+from aidocell.planning import plan_rows, read_plan
 from aidocell.progress import progress
 from aidocell.provenance import REVISION, VERSION, require_same, run_key
-from aidocell.store import EMBEDDING, StoreReader, read_store, write_store
-from aidocell.workload import embedding_bytes
+from aidocell.store import EMBEDDING, SUFFIX, StoreReader, read_store, verify, write_store
+from aidocell.workload import embedding_bytes, rate_of, shard_size
 
-__all__ = ["embed_shard", "input_of", "planned_counts", "run_shard"]
+__all__ = ["embed_shard", "embed_shards", "input_of", "planned_counts", "run_shard"]
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,62 @@ def run_shard(
     provenance = {**_provenance(plan, runtime), **input_of(store.provenance)}
     _write_shard(join_blocks(blocks), output, provenance)
     work.clear()
+
+
+def embed_shards(
+    network: AidoCell,
+    counts: Path,
+    work: Path,
+    options: dict[str, str],
+    runtime: Runtime,
+    batch_size: int | str,
+    block_cells: int,
+) -> list[Path]:
+    """Plan opened counts and embed the shards that are not whole in `work` yet, one by one.
+
+    Returns
+    -------
+    list
+        Paths of all shards; their plan is ``shards.json`` in `work`.
+    """
+    config = asdict(network.config)
+    rate = rate_of(config, device=runtime.device, precision=runtime.precision)
+    shards = []
+    with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
+        size = shard_size(store.shape[0], rate)
+        record = asdict(network.checkpoint)
+        plan = plan_rows(store, work / "shards.json", record, options, size, rate)
+        # the shards, and the output with the folder that it is packed from
+        needed = 3 * embedding_bytes(store.shape[0], network.config.hidden_size)
+        require_space(work, needed, what="the embeddings")
+        for start, stop in plan["shards"]:
+            shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
+            if _is_whole(shards[-1]):
+                advance(stop - start)
+                continue
+            run_shard(
+                network,
+                store,
+                plan,
+                (start, stop),
+                shards[-1],
+                runtime,
+                batch_size,
+                advance,
+                block_cells=block_cells,
+            )
+    return shards
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a shard of an earlier run is there as it was written; a damaged one is made again."""
+    try:
+        verify(path)
+    except InputError as error:
+        if path.exists():
+            log.warning("saved work is not used: %s", error)
+        return False
+    return True
 
 
 def _write_shard(shard: Block, output: Path, provenance: dict) -> None:

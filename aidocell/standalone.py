@@ -5,7 +5,6 @@ The work is that of :mod:`aidocell.sharding`, one shard after another.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,22 +17,17 @@ from aidocell.counts import InputOptions, open_counts
 from aidocell.counts.align import align_file
 from aidocell.embedding import Runtime, require_pooling, resolve_runtime
 from aidocell.errors import InputError
-from aidocell.files import refuse_existing, remove, require_space
+from aidocell.files import refuse_existing, remove
 from aidocell.gathering import gather
 from aidocell.genes import vocabulary_of
 from aidocell.lock import hold
 from aidocell.model import AidoCell, checkpoint_info, load_model
-from aidocell.planning import plan_rows
-from aidocell.progress import progress
 from aidocell.provenance import REVISION, require_same
-from aidocell.sharding import run_shard
+from aidocell.sharding import embed_shards
 from aidocell.store import SUFFIX, StoreReader, verify
 from aidocell.tasks.classifier import Classifier
-from aidocell.workload import embedding_bytes, rate_of, shard_size
 
 __all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
-
-log = logging.getLogger(__name__)
 
 
 def embed_file(
@@ -96,7 +90,7 @@ def embed_file(
             reading = input_options or InputOptions()
             counts = _aligned(Path(source), network, reading, min_share, work)
             if overwrite or not output.exists():
-                shards = _embed_shards(
+                shards = embed_shards(
                     network, counts, work, options, runtime, batch_size, block_cells
                 )
                 gather(counts, work / "shards.json", shards, output, overwrite=overwrite)
@@ -255,53 +249,3 @@ def _is_result(
     wanted |= {"options": options, "resolved": asdict(runtime), "revision": REVISION["embed"]}
     checkpoint = found.get("model", {}).get("sha256")
     return checkpoint == network.checkpoint.sha256 and wanted == {n: found.get(n) for n in wanted}
-
-
-def _embed_shards(
-    network: AidoCell,
-    counts: Path,
-    work: Path,
-    options: dict[str, str],
-    runtime: Runtime,
-    batch_size: int | str,
-    block_cells: int,
-) -> list[Path]:
-    """Embed what is not there yet, in shards, each of which goes on from its own blocks."""
-    config = asdict(network.config)
-    rate = rate_of(config, device=runtime.device, precision=runtime.precision)
-    shards = []
-    with StoreReader(counts) as store, progress("Embedding", store.shape[0]) as advance:
-        size = shard_size(store.shape[0], rate)
-        record = asdict(network.checkpoint)
-        plan = plan_rows(store, work / "shards.json", record, options, size, rate)
-        # the shards, and the output with the folder that it is packed from
-        needed = 3 * embedding_bytes(store.shape[0], network.config.hidden_size)
-        require_space(work, needed, what="the embeddings")
-        for start, stop in plan["shards"]:
-            shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
-            if _is_whole(shards[-1]):
-                advance(stop - start)
-                continue
-            run_shard(
-                network,
-                store,
-                plan,
-                (start, stop),
-                shards[-1],
-                runtime,
-                batch_size,
-                advance,
-                block_cells=block_cells,
-            )
-    return shards
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a shard of an earlier run is there as it was written; a damaged one is made again."""
-    try:
-        verify(path)
-    except InputError as error:
-        if path.exists():
-            log.warning("saved work is not used: %s", error)
-        return False
-    return True

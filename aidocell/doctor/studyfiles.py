@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aidocell.config import check_config
+from aidocell.configured import SCHEMA, WORKFLOW, read_yaml
 from aidocell.doctor.finding import Finding
 from aidocell.errors import InputError
 from aidocell.study import Sample, locate, read_sheet
 
 __all__ = ["study_files"]
 
-_ROOT = Path(__file__).parents[2]  # of the repository that the workflow is in
-_SCHEMA = _ROOT / "workflow/schemas/config.schema.json"
 _NAMED = 3
 
 
@@ -29,36 +26,21 @@ def study_files(path: str | Path) -> tuple[dict[str, Any] | None, list[Finding]]
         ``config.yaml``; relative paths in it are looked for in the working directory, then in the
         repository, as the workflow does.
     """
-    if not _SCHEMA.exists():
+    if not SCHEMA.exists():
         told = "not checked: the workflow is not beside this package; use that of its repository"
         return None, [Finding("config", True, told)]
     try:
-        config = check_config(_read(Path(path)), _SCHEMA)
+        config = check_config(read_yaml(path), SCHEMA)
     except InputError as error:
         return None, [Finding.of("config", error)]
-    config["model"] = locate(config["model"], _ROOT)
+    config["model"] = locate(config["model"], WORKFLOW)
     valid = Finding("config", True, f"{path} is valid")
     try:
-        samples = read_sheet(locate(config["samples"], _ROOT), config, _SCHEMA, root=_ROOT)
+        samples = read_sheet(locate(config["samples"], WORKFLOW), config, SCHEMA, root=WORKFLOW)
     except InputError as error:
         return config, [valid, Finding.of("sample sheet", error)]
     sheet = Finding("sample sheet", True, f"{len(samples):,} samples")
     return config, [valid, sheet, _files([*samples.values()])]
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    fix = "give the study's config.yaml, or leave --config out"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        what = f"{path} cannot be read ({error.strerror})"
-        raise InputError("E_FILE_MISSING", what, fix=fix) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        what = f"{path} is no YAML ({' '.join(str(error).split())})"
-        raise InputError("E_CONFIG", what, fix="mend that line") from error
-    if not isinstance(content, dict):
-        raise InputError("E_CONFIG", f"{path} holds no keys", fix=fix)
-    return content
 
 
 def _files(samples: Sequence[Sample]) -> Finding:

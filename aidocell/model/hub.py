@@ -11,7 +11,7 @@ from pathlib import Path
 from aidocell.errors import InputError, MachineError
 from aidocell.files import sha256_file
 
-__all__ = ["WEIGHTS_FILES", "HubFolder", "answers", "fetch", "is_cached", "is_hub_id"]
+__all__ = ["WEIGHTS_FILES", "HubFolder", "answers", "cached_config", "fetch", "is_cached", "is_hub_id"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,14 @@ def is_hub_id(name: str) -> bool:
     return re.fullmatch(f"{part}/{part}", name) is not None
 
 
+def cached_config(repository: str, revision: str | None) -> Path | None:
+    """The ``config.json`` of `repository` in the hub's cache; the hub itself is not asked."""
+    return _cached(repository, "config.json", revision)
+
+
 def is_cached(repository: str, revision: str | None) -> bool:
     """Whether config and weights lie in the hub's cache."""
-    config = _cached(repository, "config.json", revision)
+    config = cached_config(repository, revision)
     return config is not None and _cached_weights(repository, config.parent.name) is not None
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["Job", "StageTime", "embedding_rate", "read_jobs", "stage_times"]
+__all__ = ["Job", "StageTime", "embedding_rate", "read_jobs", "stage_times", "times_the_plan"]
 
 _ROWS = re.compile(r"(\d+)-(\d+)")
 
@@ -97,3 +97,20 @@ def embedding_rate(jobs: Sequence[Job]) -> float | None:
     shards = [job for job in jobs if job.cells]
     seconds = sum(job.seconds for job in shards)
     return sum(job.cells or 0 for job in shards) / seconds if seconds else None
+
+
+def times_the_plan(jobs: Sequence[Job], plans: Mapping[str, Mapping]) -> float | None:
+    """Time that the timed shards took, as a multiple of what was planned for their cells.
+
+    Parameters
+    ----------
+    plans
+        ``shards.json`` by sample; None is the answer where none of them says how long it will take.
+    """
+    taken = planned = 0.0
+    for job in jobs:
+        plan = plans.get(job.sample, {})
+        if job.cells and "planned" in plan:
+            taken += job.seconds
+            planned += job.cells * plan["planned"]["seconds"] / plan["cells"]
+    return taken / planned if planned else None

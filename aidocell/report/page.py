@@ -19,7 +19,7 @@ from aidocell.report.figures.celltypes import composition, confusion, methods_pl
 from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
 from aidocell.report.figures.svg import Figure
 from aidocell.report.genes import gene_figures
-from aidocell.report.jobs import embedding_rate, stage_times
+from aidocell.report.jobs import embedding_rate, stage_times, times_the_plan
 from aidocell.report.qcsummary import METRICS
 from aidocell.report.sentences import what_to_know
 from aidocell.report.study import Study
@@ -91,6 +91,7 @@ def _context(study: Study) -> dict[str, object]:
         "composition": _composition(study),
         "stages": stage_times(study.jobs),
         "rate": embedding_rate(study.jobs),
+        "times_the_plan": times_the_plan(study.jobs, {s.name: s.plan for s in study.samples}),
         "options": about.options(study),
         "versions": about.versions(),
         "config_text": about.config_text(study),
