@@ -1,0 +1,21 @@
+"""Jobs that get too little memory."""
+
+import pytest
+
+MIB = 2**20
+
+
+@pytest.fixture(params=["embed", "shard"])
+def job(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_too_little_memory_is_told_and_a_restart_with_more_goes_on(job):
+    ended = []
+    for megabytes in (1, 8, 24, 64):
+        outcome = job.disturb(memory=megabytes * MIB)
+        ended.append(outcome.status)
+        # a library that aborts (negative) is what the system does to a job over its limit
+        assert outcome.status in (0, 3) or outcome.status < 0, outcome.stderr
+        assert outcome.status != 3 or "error[E_MEMORY]: " in outcome.last_line, outcome.stderr
+    assert ended[0] == 3
