@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from aidocell.errors import MachineError
+from aidocell.lock import born
 from aidocell.runs import controllers, workers
 from aidocell.slurmjobs import SlurmJob, living_jobs, run_ids
 
@@ -95,18 +97,24 @@ def _last_written(folder: Path, results: Path) -> float:
 def _stop(pid: int) -> None:
     """As Ctrl-C does, since at SIGTERM Snakemake would wait for its jobs; then for good."""
     try:
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGINT)
-        process.wait(_PATIENCE)
-    except psutil.NoSuchProcess:
+        os.kill(pid, signal.SIGINT)
+        if not _has_ended(pid):
+            log.info("snakemake (process %d) does not end in order; killing it", pid)
+            os.kill(pid, signal.SIGKILL)
+            _has_ended(pid)
+    except ProcessLookupError:
         return
-    except psutil.TimeoutExpired:
-        log.info("snakemake (process %d) does not end in order; killing it", pid)
-        process.kill()
-        process.wait(10)
-    except psutil.AccessDenied as error:
+    except PermissionError as error:
         raise MachineError(
             "E_LOCKED",
             f"snakemake (process {pid}) is another user's",
             fix="ask them to stop it, or run this command as that user",
         ) from error
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the process ends in time; one that its parent has not waited for has ended, too."""
+    deadline = time.monotonic() + _PATIENCE
+    while born(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return born(pid) is None
