@@ -10,7 +10,7 @@ from scipy import sparse
 
 from aidocell.doctor.finding import Finding
 from aidocell.doctor.golden import GOLDEN, small_network
-from aidocell.embedding import PRECISIONS, Runtime, embed_rows
+from aidocell.embedding import PRECISIONS, Embedder, Runtime
 from aidocell.errors import InputError
 from aidocell.model.attention import BACKENDS, resolve_attention
 
@@ -87,10 +87,10 @@ def golden_check() -> Iterator[Finding]:
 def _embedded(counts: np.ndarray, runtime: Runtime) -> np.ndarray:
     rows = sparse.csr_matrix(counts.astype(np.float32))
     measured = np.ones(counts.shape[1], bool)
-    batches = embed_rows(
-        small_network(), rows, measured=measured, pooling="mean", runtime=runtime, batch_size=3
+    embedder = Embedder(
+        small_network(), measured=measured, pooling="mean", runtime=runtime, batch_size=3
     )
-    return np.concatenate([*batches])
+    return np.concatenate([*embedder.batches(rows)])
 
 
 def _device() -> str:
