@@ -17,6 +17,7 @@ from aidocell.store import (
     EMBEDDING,
     StoreReader,
     deterministic,
+    export,
     new_store,
     read_store,
     write_store,
@@ -66,7 +67,12 @@ class Sample:
     def shards(self, size, **changes):
         """Shards of `size` cells as their jobs leave them, and the plan that they belong to."""
         planned = plan_shards(
-            self.counts, self.plan, checkpoint=CHECKPOINT, shard_cells=size, **OPTIONS
+            self.counts,
+            self.plan,
+            checkpoint=CHECKPOINT,
+            shard_cells=size,
+            cells_per_second=1.0,
+            **OPTIONS,
         )
         folder = self.folder / f"shards-{size}"
         return [
@@ -147,6 +153,20 @@ def test_rows_of_an_opened_store_are_those_of_the_whole(sample):
         )
         vectors = np.concatenate(list(store.vectors(wanted)))
         assert np.array_equal(vectors, whole.obsm[EMBEDDING][wanted])
+
+
+def test_what_is_exported_is_what_anndata_reads_of_the_store(sample, monkeypatch):
+    monkeypatch.setattr("aidocell.rows.RANGE", 16)
+    for path in (sample.counts, sample.gathered(sample.shards(40))):
+        export(path, path.with_suffix(".h5ad"))
+        found, expected = ad.read_h5ad(path.with_suffix(".h5ad")), read_store(path)
+        pd.testing.assert_frame_equal(found.obs, expected.obs)
+        pd.testing.assert_frame_equal(found.var, expected.var)
+        assert found.obsm.keys() == expected.obsm.keys()
+        assert (found.X is None) == (expected.X is None)
+        assert found.uns["aidocell"]["input_sha256"] == "1" * 64
+    assert np.array_equal(found.obsm[EMBEDDING], expected.obsm[EMBEDDING])
+    assert found.uns["aidocell"]["left_out"].tolist() == sample.left_out
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])
