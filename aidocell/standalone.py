@@ -190,7 +190,7 @@ def _require_columns(
     source: str | Path, options: InputOptions, columns: Mapping[str, str | None]
 ) -> None:
     with open_counts(source, options) as counts:
-        there = list(map(str, counts.obs.columns))
+        there = list(counts.cells.columns)
     for option, name in columns.items():
         if name is not None and name not in there:
             raise InputError(

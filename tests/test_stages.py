@@ -45,7 +45,12 @@ WHOLE = {"cells": None, "balance": None, "seed": 0}
 def check_and_qc(folder: Path, cells: Path, *, thresholds=CONFIG["qc"]) -> None:
     check_sample(str(cells), InputOptions(), folder / "audit.json", model=str(TINY), min_share=0.5)
     qc_sample(
-        str(cells), InputOptions(), folder / "qc.parquet", thresholds=thresholds, model=str(TINY)
+        str(cells),
+        InputOptions(),
+        folder / "qc.parquet",
+        audit=folder / "audit.json",
+        thresholds=thresholds,
+        model=str(TINY),
     )
 
 
@@ -54,6 +59,7 @@ def align(folder: Path, cells: Path, *, subset=WHOLE, metadata=None, columns=Non
         str(cells),
         options or InputOptions(),
         folder / "counts.zarr.zip",
+        audit=folder / "audit.json",
         qc_table=folder / "qc.parquet",
         model=str(TINY),
         min_share=0.5,
@@ -200,6 +206,22 @@ def test_a_subset_is_balanced_over_metadata_which_win_over_the_file(checked):
 def test_a_subset_over_a_missing_column_is_refused(checked):
     with pytest.raises(InputError, match=r"E_LABEL_MISSING.*'type' \(columns: cell_type, donor\)"):
         align(checked.folder, checked.cells, subset={"cells": 5, "balance": "type", "seed": 0})
+    assert not (checked.folder / "counts.zarr.zip").exists()
+
+
+def test_an_input_replaced_after_its_check_or_its_qc_is_refused(checked):
+    make_cells(40, seed=9).write_h5ad(checked.cells)
+    with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*audit\.json.*delete"):
+        align(checked.folder, checked.cells)
+    check_sample(
+        str(checked.cells),
+        InputOptions(),
+        checked.folder / "audit.json",
+        model=str(TINY),
+        min_share=0.5,
+    )
+    with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*qc\.parquet.*delete it"):
+        align(checked.folder, checked.cells)
     assert not (checked.folder / "counts.zarr.zip").exists()
 
 

@@ -11,6 +11,7 @@ from aidocell.config import check_config
 from aidocell.counts.metadata import cell_table
 from aidocell.errors import InputError
 from aidocell.study import locate, read_sheet, stamp
+from aidocell.texts import Texts
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 CONFIG = check_config({"samples": "s", "model": "m", "input": {"layer": "raw"}}, SCHEMA)
@@ -275,11 +276,15 @@ def write_table(folder: Path, kind: str) -> str:
     return str(path)
 
 
+def joined(*, metadata: str, columns: dict[str, str]) -> pd.DataFrame:
+    return cell_table(Texts.of(CELLS), metadata=metadata, columns=columns).frame()
+
+
 @pytest.mark.parametrize(
     "kind", ["tsv", "txt", "csv", "tsv.gz", "csv.gz", "parquet", "indexed.parquet", "r.tsv"]
 )
 def test_metadata_join_by_barcode_in_the_order_of_the_cells(tmp_path, kind):
-    table = cell_table(CELLS, metadata=write_table(tmp_path, kind), columns={"donor": "d", "x": ""})
+    table = joined(metadata=write_table(tmp_path, kind), columns={"donor": "d", "x": ""})
     assert table.index.tolist() == CELLS
     assert table["label"].tolist()[:2] == ["a", "b"]
     assert table["label"].isna().tolist() == [False, False, True]
@@ -290,18 +295,18 @@ def test_metadata_join_by_barcode_in_the_order_of_the_cells(tmp_path, kind):
 def test_a_folder_named_like_a_format_decides_nothing(tmp_path):
     (tmp_path / "old.csv").mkdir()
     path = write_table(tmp_path / "old.csv", "tsv")
-    assert cell_table(CELLS, metadata=path, columns={})["label"].tolist()[:2] == ["a", "b"]
+    assert joined(metadata=path, columns={})["label"].tolist()[:2] == ["a", "b"]
 
 
 def test_values_of_metadata_stay_text_and_na_is_one(tmp_path):
     (tmp_path / "m.tsv").write_text("cell\tid\nAAAC-1\t007\nAAAG-1\tNA\nAAAT-1\t\n")
-    table = cell_table(CELLS, metadata=str(tmp_path / "m.tsv"), columns={})
+    table = joined(metadata=str(tmp_path / "m.tsv"), columns={})
     assert table["id"].tolist() == ["007", "NA", ""]
 
 
 def test_columns_of_the_sheet_win_over_metadata(tmp_path):
     path = write_table(tmp_path, "tsv")
-    assert cell_table(CELLS, metadata=path, columns={"label": "q"})["label"].tolist() == ["q"] * 3
+    assert joined(metadata=path, columns={"label": "q"})["label"].tolist() == ["q"] * 3
 
 
 @pytest.mark.parametrize(
@@ -325,10 +330,10 @@ def test_columns_of_the_sheet_win_over_metadata(tmp_path):
 def test_metadata_that_do_not_fit_are_refused(tmp_path, name, content, text):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"E_SHEET.*{text}"):
-        cell_table(CELLS, metadata=str(tmp_path / name), columns={})
+        joined(metadata=str(tmp_path / name), columns={})
 
 
 @pytest.mark.parametrize("path", ["no.tsv", ".", "http://127.0.0.1:9/m.tsv"])
 def test_metadata_that_are_no_file_are_refused_and_never_fetched(path):
     with pytest.raises(InputError, match=r"E_SHEET.*is no file"):
-        cell_table(CELLS, metadata=path, columns={})
+        joined(metadata=path, columns={})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -11,21 +14,23 @@ import pandas as pd
 from scipy import sparse
 
 from aidocell.counts.audit import Tally, input_sha256, summarise
+from aidocell.counts.celltable import CellTable
 from aidocell.counts.contract import Contract, canonical
 from aidocell.counts.names import gene_expression_rows, gene_names, other_genome_rows
-from aidocell.counts.obs import joined, storable
+from aidocell.counts.obs import storable, stored_columns
 from aidocell.counts.options import InputOptions
 from aidocell.counts.placement import Placement
-from aidocell.counts.source import open_counts
+from aidocell.counts.source import CountSource, open_counts
 from aidocell.countstore import StoreWriter
 from aidocell.errors import InputError
-from aidocell.files import refuse_existing, sha256_file
+from aidocell.files import refuse_existing, require_space
 from aidocell.genes import Vocabulary
 from aidocell.provenance import REVISION, VERSION, run_key
 
-__all__ = ["align", "align_file"]
+__all__ = ["align", "align_file", "align_source"]
 
 _WHERE = "the AnnData"
+_BYTES_A_COUNT = 4  # of a stored count and its gene, compressed; two to three in real data
 
 
 def align(
@@ -85,8 +90,6 @@ def align_file(
     *,
     options: InputOptions | None = None,
     vocabulary: Vocabulary | None = None,
-    keep: Sequence[str] | None = None,
-    extra_obs: pd.DataFrame | None = None,
     min_share: float = 0.5,
     overwrite: bool = False,
 ) -> dict:
@@ -100,12 +103,6 @@ def align_file(
         ``NAME.zarr.zip``; whole or not there.
     options, vocabulary, min_share
         As for :func:`aidocell.counts.check`.
-    keep
-        Names of the cells to write, all if not given. The audit is of the whole input all the
-        same.
-    extra_obs
-        Columns to add to the cells, joined by cell name (the index); they replace columns of the
-        file of the same name.
 
     Returns
     -------
@@ -115,24 +112,67 @@ def align_file(
     Raises
     ------
     InputError
-        What reading and checking raise; ``E_NO_CELLS`` and ``E_CELL_NAMES`` where `keep` is empty
-        or names a cell that the file does not have; ``E_OUTPUT_EXISTS``.
+        What reading and checking raise; ``E_OUTPUT_EXISTS``.
+    MachineError
+        ``E_DISK_FULL``.
     """
     refuse_existing(output, overwrite=overwrite, inputs=[path])
     options = options or InputOptions()
     with open_counts(path, options) as source:
-        tally = Tally.of(source, vocabulary=vocabulary)
-        obs = storable(joined(source.obs, extra_obs, where=str(path)))
-        kept = _kept(source.obs.index, keep, path)
-        provenance = _provenance(path, options, tally.placement, keep=keep, extra_obs=extra_obs)
-        var = _var(tally.placement)
-        with StoreWriter(output, var=var, provenance=provenance, overwrite=overwrite) as store:
-            for start, counts in source.chunks():
-                tally.add(counts)
-                rows = np.flatnonzero(kept[start : start + counts.shape[0]])
-                aligned = _narrow(tally.placement.place(counts[rows]), source.where)
-                store.append(aligned, obs.iloc[start + rows])
-            return summarise(tally, sha256=provenance["input_sha256"], min_share=min_share)
+        return align_source(
+            source,
+            output,
+            made_from=options.made_from(input_sha256(path)),
+            vocabulary=vocabulary,
+            min_share=min_share,
+            overwrite=overwrite,
+        )
+
+
+def align_source(
+    source: CountSource,
+    output: str | Path,
+    *,
+    made_from: Mapping[str, Any],
+    vocabulary: Vocabulary | None = None,
+    kept: np.ndarray | None = None,
+    added: CellTable | None = None,
+    min_share: float = 0.5,
+    overwrite: bool = False,
+) -> dict:
+    """Align an opened file; as :func:`align_file`.
+
+    Parameters
+    ----------
+    made_from
+        What the file is, as :meth:`aidocell.counts.options.InputOptions.made_from` has it.
+    kept
+        Which cells to write, boolean, shape ``(n_cells,)``; all if not given. The audit is of the
+        whole input all the same.
+    added
+        Columns to add to the cells, of all cells in their order; they replace columns of the file
+        of the same name.
+
+    Raises
+    ------
+    InputError
+        ``E_NO_CELLS``: none is kept; what reading and checking raise.
+    """
+    _require_some(kept, source.path)
+    tally = Tally.of(source, vocabulary=vocabulary)
+    rows = np.ones(source.shape[0], bool) if kept is None else kept
+    _require_space(output, source, rows)
+    provenance = _provenance(source, tally.placement, made_from, kept, added)
+    cells = source.cells if added is None else source.cells.joined(added)
+    var = _var(tally.placement)
+    with StoreWriter(output, var=var, provenance=provenance, overwrite=overwrite) as store:
+        for start, counts in source.chunks():
+            tally.add(counts)
+            aligned = tally.placement.place(counts[rows[start : start + counts.shape[0]]])
+            store.append(_narrow(aligned, source.where))
+        columns = stored_columns(cells, rows)
+        store.write_cells(cells.names.where(rows), columns, index_name=cells.index_name)
+        return summarise(tally, sha256=made_from["input_sha256"], min_share=min_share)
 
 
 def _require_cells(names: pd.Index) -> None:
@@ -193,22 +233,17 @@ def _var(placement: Placement) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(genes.symbols, name="symbol"))
 
 
-def _kept(names: pd.Index, keep: Sequence[str] | None, path: str | Path) -> np.ndarray:
-    """Which cells of the file to write."""
-    if keep is None:
-        return np.ones(len(names), dtype=bool)
-    unknown = pd.Index(keep).difference(names)
-    if len(unknown):
-        raise InputError(
-            "E_CELL_NAMES",
-            f"{path} has no cells {', '.join(map(str, unknown[:5]))}",
-            fix="give names of cells as the file has them",
-        )
-    if not len(keep):
+def _require_some(kept: np.ndarray | None, path: Path) -> None:
+    if kept is not None and not kept.any():
         raise InputError(
             "E_NO_CELLS", f"no cell of {path} is kept", fix="loosen the thresholds of QC"
         )
-    return names.isin(keep)
+
+
+def _require_space(output: str | Path, source: CountSource, rows: np.ndarray) -> None:
+    """Refuse to begin what cannot be finished: the store lies there twice while it is packed."""
+    needed = int(2 * _BYTES_A_COUNT * source.stored * rows.mean())
+    require_space(output, needed, what=f"{output} with its temporary folder")
 
 
 def _narrow(counts: sparse.csr_matrix, where: str) -> sparse.csr_matrix:
@@ -223,28 +258,29 @@ def _narrow(counts: sparse.csr_matrix, where: str) -> sparse.csr_matrix:
 
 
 def _provenance(
-    path: str | Path,
-    options: InputOptions,
+    source: CountSource,
     placement: Placement,
-    *,
-    keep: Sequence[str] | None,
-    extra_obs: pd.DataFrame | None,
+    made_from: Mapping[str, Any],
+    kept: np.ndarray | None,
+    added: CellTable | None,
 ) -> dict:
     """What goes into aligned counts, with the key of all that can change them."""
     made_from = {
         "revision": REVISION["align"],
         "genes_sha256": placement.vocabulary.sha256,
-        "input_sha256": input_sha256(path),
-        "options": {
-            "layer": options.layer,
-            "gene_ids": options.gene_ids,
-            "cells_sha256": sha256_file(options.cells) if options.cells else None,
-            "round": options.round,
-        },
+        **made_from,
     }
     key = run_key(
         **made_from,
-        keep=None if keep is None else list(keep),
-        extra_obs=None if extra_obs is None else extra_obs.to_csv(),
+        kept_sha256=None if kept is None else _sha256(CellTable(source.cells.names.where(kept))),
+        added_sha256=None if added is None else _sha256(added),
     )
     return {"stage": "align", "version": VERSION, "run_key": key, **made_from}
+
+
+def _sha256(cells: CellTable) -> str:
+    """Of a table of cells as CSV, which is never whole in memory."""
+    digest = hashlib.sha256(json.dumps(list(cells.columns)).encode())
+    for block in cells.blocks():
+        digest.update(block.to_csv(header=False).encode())
+    return digest.hexdigest()

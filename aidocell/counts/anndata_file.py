@@ -14,7 +14,7 @@ import zarr
 from aidocell import store
 from aidocell.counts.damage import reading
 from aidocell.counts.formats import Located
-from aidocell.counts.frames import Node, attribute, read_frame
+from aidocell.counts.frames import Node, attribute, read_cells, read_frame
 from aidocell.counts.matrix import Matrix, open_matrix
 from aidocell.counts.opened import Opened, layer_missing
 from aidocell.errors import InputError
@@ -50,16 +50,16 @@ def open_anndata(located: Located, layer: str | None) -> Opened:
         root = _open_root(located, stack)
         form = _format(located, root)
         file = _File(located.path, root)
+        cells = read_cells(root, path=located.path)  # damage comes before a missing layer
         node, table = file.matrix(layer)
         where = _where(located.path, layer)
-        obs = read_frame(root, "obs", path=located.path)
         var = read_frame(*table, path=located.path)
         opened = Opened(
             path=located.path,
             format=form,
             where=where,
             matrix=open_matrix(node, path=located.path, where=where),
-            obs=obs,
+            cells=cells,
             var=var,
             measured=var["measured"].to_numpy(bool) if form == "counts" else None,
             others=lambda: file.others(layer),

@@ -81,17 +81,21 @@ class Tally:
     ----------
     umis
         Counts of each row, int64, shape ``(n_rows,)``.
-    cell_umis, cell_genes, cell_known
-        Per cell, one array a chunk: all counts, rows with a count, counts in the vocabulary.
+    cell_umis, cell_genes
+        Of each cell, shape ``(n_cells,)``: all counts, and rows with a count.
+    empty, first_empty
+        Cells without a count in the vocabulary: how many, and the places of the first.
     """
 
     source: CountSource
     placement: Placement
     umis: np.ndarray
+    cell_umis: np.ndarray
+    cell_genes: np.ndarray
     nonzero: int = 0
-    cell_umis: list[np.ndarray] = field(default_factory=list)
-    cell_genes: list[np.ndarray] = field(default_factory=list)
-    cell_known: list[np.ndarray] = field(default_factory=list)
+    cells: int = 0
+    empty: int = 0
+    first_empty: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, source: CountSource, *, vocabulary: Vocabulary | None = None) -> Tally:
@@ -102,15 +106,30 @@ class Tally:
             vocabulary=vocabulary,
             measured=source.measured,
         )
-        return cls(source, placement, np.zeros(source.shape[1], dtype=np.int64))
+        cells, rows = source.shape
+        return cls(
+            source,
+            placement,
+            umis=np.zeros(rows, np.int64),
+            cell_umis=np.zeros(cells, np.int32),
+            cell_genes=np.zeros(cells, np.int32),
+        )
 
     def add(self, counts: sparse.csr_matrix) -> None:
         """Add a chunk of cells; raw counts, shape ``(n_cells, n_rows)``."""
         self.umis += np.asarray(counts.sum(axis=0, dtype=np.int64)).ravel()
         self.nonzero += counts.nnz
-        self.cell_umis.append(np.asarray(counts.sum(axis=1, dtype=np.int64)).ravel())
-        self.cell_genes.append(np.diff(counts.indptr))
-        self.cell_known.append(counts @ self.placement.resolved.astype(np.int64))
+        part = slice(self.cells, self.cells + counts.shape[0])
+        self.cell_genes[part] = np.diff(counts.indptr)
+        totals = np.asarray(counts.sum(axis=1, dtype=np.int64)).ravel()
+        if totals.max(initial=0) > np.iinfo(self.cell_umis.dtype).max:  # which no cell has
+            self.cell_umis = self.cell_umis.astype(np.int64)
+        self.cell_umis[part] = totals
+        known = counts @ self.placement.resolved.astype(np.int64)
+        empty = np.flatnonzero(known == 0) + part.start
+        self.empty += len(empty)
+        self.first_empty += empty[: _FIRST - len(self.first_empty)].tolist()
+        self.cells = part.stop
 
 
 def summarise(tally: Tally, *, sha256: str, min_share: float) -> dict:
@@ -138,22 +157,23 @@ def summarise(tally: Tally, *, sha256: str, min_share: float) -> dict:
         **_cells(tally),
         **_genes(tally),
     }
-    audit["warnings"] = remarks(audit, cell_umis=np.concatenate(tally.cell_umis))
+    audit["warnings"] = remarks(audit, cell_umis=tally.cell_umis)
     return audit
 
 
 def _cells(tally: Tally) -> dict:
-    umis, genes, known = map(np.concatenate, (tally.cell_umis, tally.cell_genes, tally.cell_known))
-    empty = np.flatnonzero(known == 0)
-    first = [str(name) for name in tally.source.obs.index[empty[:_FIRST]]]
+    umis = tally.cell_umis
     return {
-        "cells": len(umis),
+        "cells": tally.cells,
         "genes": len(tally.umis),
         "nonzero": int(tally.nonzero),
-        "umis": int(umis.sum()),
+        "umis": int(umis.sum(dtype=np.int64)),
         "median_counts": float(np.median(umis)),
-        "median_genes": float(np.median(genes)),
-        "empty_cells": {"n": len(empty), "first": first},
+        "median_genes": float(np.median(tally.cell_genes)),
+        "empty_cells": {
+            "n": tally.empty,
+            "first": [tally.source.cells.names[cell] for cell in tally.first_empty],
+        },
         "deep_cells": int((umis > DEEP).sum()),
     }
 

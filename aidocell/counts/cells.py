@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from aidocell.counts.damage import reading
 from aidocell.counts.formats import open_text
 from aidocell.errors import InputError, printable
+from aidocell.texts import Texts
 
 __all__ = ["listed_cells", "select_cells"]
 
@@ -20,7 +20,7 @@ _HEADER = re.compile(r"(cell|barcode|obs)s?([ _.-]?(id|name|barcode)s?)?|index|x
 _log = logging.getLogger(__name__)
 
 
-def listed_cells(path: str | Path) -> list[str]:
+def listed_cells(path: str | Path) -> Texts:
     """Read a list of barcodes: a text, TSV or CSV file, gzipped or not, first column.
 
     Empty lines are left out, and so is a first line that names a column.
@@ -36,14 +36,17 @@ def listed_cells(path: str | Path) -> list[str]:
         what = f"the list of cells {path} {why}"
         raise InputError("E_FILE_MISSING", what, fix="check the path given to --cells")
     with reading(path, "the list of cells"), open_text(path) as handle:
-        lines = [line for line in handle if line.strip()]
-    names = [re.split(r"[\t,;]", line, maxsplit=1)[0].strip().strip("\"'") for line in lines]
-    if names and _HEADER.fullmatch(names[0].lstrip("\ufeff")):
-        names = names[1:]
-    return [name for name in names if name]
+        return Texts.of(_barcodes(handle))
 
 
-def select_cells(cells: pd.Index, wanted: list[str], *, path: Path, listing: Path) -> np.ndarray:
+def _barcodes(lines: Iterable[str]) -> Iterator[str]:
+    fields = (re.split(r"[\t,;]", line, maxsplit=1)[0] for line in lines if line.strip())
+    for number, name in enumerate(field.strip().strip("\"'") for field in fields):
+        if name and not (number == 0 and _HEADER.fullmatch(name.lstrip("\ufeff"))):
+            yield name
+
+
+def select_cells(cells: Texts, wanted: Texts, *, path: Path, listing: Path) -> np.ndarray:
     """Which cells of a file are listed, boolean, in the order of the file.
 
     Barcodes of the list that the file does not have are counted in a warning.
@@ -53,8 +56,8 @@ def select_cells(cells: pd.Index, wanted: list[str], *, path: Path, listing: Pat
     InputError
         ``E_NO_CELLS``: no cell of the file is listed.
     """
-    kept = cells.isin(set(wanted))
-    missing = [name for name in dict.fromkeys(wanted) if name not in cells]
+    kept = cells.places_in(wanted) >= 0
+    missing = wanted.where(wanted.places_in(cells) < 0).unique()
     if not kept.any():
         shown = f"{_some(wanted)} in {listing}, {_some(cells)} in {path}"
         what = f"none of the {len(wanted):,} cells of {listing} is in {path} ({shown})"
@@ -67,8 +70,8 @@ def select_cells(cells: pd.Index, wanted: list[str], *, path: Path, listing: Pat
             listing,
             printable(_some(missing)),
         )
-    return np.asarray(kept)
+    return kept
 
 
-def _some(names: Iterable[str]) -> str:
-    return ", ".join(map(str, names[:3])) or "nothing"
+def _some(names: Texts) -> str:
+    return ", ".join(names[:3]) or "nothing"

@@ -1,8 +1,14 @@
-"""The tables of cells and genes in AnnData files, of today's and of older encodings."""
+"""The tables of cells and genes in AnnData files, of today's and of older encodings.
+
+The table of genes is read whole. Of the table of cells, which may have millions of rows, the names
+are held; a column is read once for a look, and again by whoever needs it.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -11,10 +17,12 @@ import pandas as pd
 import zarr
 from anndata.io import read_elem
 
+from aidocell.counts.celltable import CellTable, Column
 from aidocell.counts.damage import damaged, reading
 from aidocell.counts.names import texts
+from aidocell.texts import BLOCK, Texts
 
-__all__ = ["Node", "attribute", "read_frame"]
+__all__ = ["Node", "attribute", "read_cells", "read_frame"]
 
 Node = h5py.Group | h5py.Dataset | zarr.Group | zarr.Array
 
@@ -50,23 +58,89 @@ def read_frame(root: Node, name: str, *, path: Path) -> pd.DataFrame:
 
 
 def _read_group(group: Node, name: str, path: Path) -> pd.DataFrame:
+    key, columns = _column_names(group, name, path)
+    index = _read_column(group, name, key, path)
+    values = {column: _read_column(group, name, column, path) for column in columns}
+    for column, content in values.items():
+        _require_length(content, len(index), f"{name}/{column}", path)
+    frame = pd.DataFrame(values, index=pd.Index(texts(index), dtype=object))
+    frame.index.name = _index_name(key)
+    return frame
+
+
+def _column_names(group: Node, name: str, path: Path) -> tuple[str, list[str]]:
+    """Where the index is, and the columns in their order."""
     with reading(path, name):
         key = attribute(group, "_index", "_index")
         order = group.attrs.get("column-order")
         columns = texts(np.atleast_1d(order)) if order is not None else sorted(group.keys())
-    index = _read_column(group, name, key, path)
-    values = {
-        column: _read_column(group, name, column, path)
-        for column in columns
-        if column not in (key, "__categories")
-    }
-    for column, content in values.items():
-        if len(content) != len(index):
-            why = f"{name}/{column} has {len(content):,} values for {len(index):,} rows"
-            raise damaged(path, why)
-    frame = pd.DataFrame(values, index=pd.Index(texts(index), dtype=object))
-    frame.index.name = None if key in ("_index", "index") else key
-    return frame
+    return key, [column for column in columns if column not in (key, "__categories")]
+
+
+def _index_name(key: str) -> str | None:
+    return None if key in ("_index", "index") else key
+
+
+def _require_length(content: Column, rows: int, part: str, path: Path) -> None:
+    if len(content) != rows:
+        raise damaged(path, f"{part} has {len(content):,} values for {rows:,} rows")
+
+
+# ---------------------------------------------------------------- cells
+
+
+def read_cells(root: Node, *, path: Path) -> CellTable:
+    """Read ``obs``: the names of the cells, and how to get at each column.
+
+    Every column is looked at, one after another; texts are never all Python strings.
+
+    Raises
+    ------
+    InputError
+        ``E_FILE_DAMAGED``, naming the column that cannot be read.
+    """
+    with reading(path, "obs"):
+        node = root["obs"]
+        if hasattr(node, "shape"):
+            return CellTable.of(_read_compound(root, node, "obs"))
+    key, columns = _column_names(node, "obs", path)
+    names = _read_names(node, key, path)
+    readers = {column: partial(_read_cell_column, node, column, path) for column in columns}
+    for column, read in readers.items():
+        _require_length(read(), len(names), f"obs/{column}", path)
+    return CellTable(names, readers, _index_name(key))
+
+
+def _read_names(group: Node, key: str, path: Path) -> Texts:
+    with reading(path, f"obs/{key}"):
+        node = group[key]
+        if _is_text(node):
+            return Texts.of(name for block in _text_blocks(node) for name in texts(block))
+    return Texts.of(texts(_read_column(group, "obs", key, path)))
+
+
+def _read_cell_column(group: Node, column: str, path: Path) -> Column:
+    with reading(path, f"obs/{column}"):
+        node = group[column]
+        if _is_text(node):
+            return Texts.of(text for block in _text_blocks(node) for text in block)
+    return _read_column(group, "obs", column, path)
+
+
+def _is_text(node: Node) -> bool:
+    return (
+        attribute(node, "encoding-type") == "string-array"
+        and getattr(node, "ndim", 0) == 1
+        and "categories" not in node.attrs
+    )
+
+
+def _text_blocks(node: h5py.Dataset | zarr.Array) -> Iterator[np.ndarray]:
+    """The texts of an array in blocks, each as long as a chunk of the file at least."""
+    array = node.asstr() if isinstance(node, h5py.Dataset) else node
+    step = max(BLOCK, (node.chunks or (0,))[0])
+    for start in range(0, node.shape[0], step):
+        yield array[start : start + step].astype(object)
 
 
 def _read_column(group: Node, table: str, column: str, path: Path) -> object:

@@ -12,9 +12,10 @@ from scipy import sparse
 
 from aidocell.counts.contract import ragged
 from aidocell.counts.damage import damaged, reading
+from aidocell.counts.diskarray import DiskArray
 from aidocell.counts.formats import open_text
 from aidocell.counts.matrix import SparseByCell
-from aidocell.counts.spill import BLOCK, Arrays, on_disk, spill
+from aidocell.counts.spill import BLOCK, Arrays, spill
 from aidocell.errors import InputError
 
 __all__ = ["MarketMatrix"]
@@ -43,11 +44,12 @@ class MarketMatrix:
     def __init__(self, file: Path, *, n_cells: int, n_genes: int) -> None:
         self.file, self.where = file, str(file)
         with reading(file, "its first lines"), open_text(file) as handle:
-            self.dtype, (rows, columns), self.entries = _header(handle, file)
+            self.dtype, (rows, columns), self.stored = _header(handle, file)
         self.shape = (columns, rows)
         self._by_cell: SparseByCell | None = None
         if self.shape != (n_cells, n_genes):
             raise self._misfit(n_cells, n_genes)
+        self._require_room_for_entries()
 
     def chunks(self, size: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
         yield from self._turned().chunks(size)
@@ -62,14 +64,14 @@ class MarketMatrix:
             self._by_cell = SparseByCell(*arrays, self.shape[1], path=self.file, where=self.where)
         return self._by_cell
 
-    def _rows(self, genes: np.ndarray, cells: np.ndarray, values: np.ndarray) -> Arrays:
+    def _rows(self, genes: DiskArray, cells: DiskArray, values: DiskArray) -> Arrays:
         """Data, indices and indptr of the rows, from all entries."""
         lengths = np.zeros(self.shape[0], dtype=np.int64)
         before, ordered = 0, True
-        for part in _parts(len(cells)):
-            lengths += np.bincount(cells[part], minlength=len(lengths))
-            steps = np.diff(cells[part], prepend=before)
-            before, ordered = cells[part][-1], ordered and bool(np.all(steps >= 0))
+        for part in map(cells.__getitem__, _parts(len(cells))):
+            lengths += np.bincount(part, minlength=len(lengths))
+            ordered = ordered and bool(np.all(np.diff(part, prepend=before) >= 0))
+            before = part[-1]
         if ordered:
             return values, genes, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         return spill(
@@ -90,29 +92,28 @@ class MarketMatrix:
 
     def _parse(self) -> Arrays:
         """Gene, cell and value of all entries; damage wins over numbers out of range."""
-        self._require_room_for_entries()
-        genes, cells = (on_disk(self.entries, np.dtype(np.int32)) for _ in range(2))
-        values = on_disk(self.entries, self.dtype)
+        genes, cells = (DiskArray(self.stored, np.int32) for _ in range(2))
+        values = DiskArray(self.stored, self.dtype)
         seen, outside = 0, False
         for table in self._tables():
             part = slice(seen, seen + len(table))
             seen += len(table)
-            if seen > self.entries:
+            if seen > self.stored:
                 break
             gene, cell = (table[name].to_numpy() - 1 for name in ("gene", "cell"))
             outside = outside or _outside(cell, self.shape[0]) or _outside(gene, self.shape[1])
             genes[part], cells[part], values[part] = gene, cell, table["value"]
-        if seen != self.entries:
-            more = " or more" if seen > self.entries else ""
-            raise damaged(self.file, f"it holds {seen:,}{more} of {self.entries:,} entries")
+        if seen != self.stored:
+            more = " or more" if seen > self.stored else ""
+            raise damaged(self.file, f"it holds {seen:,}{more} of {self.stored:,} entries")
         if outside:
             raise ragged(self.where, "a row or column number is out of range")
         return genes, cells, values
 
     def _require_room_for_entries(self) -> None:
         """A header that is damaged must not fill the disk."""
-        if self.entries > self.file.stat().st_size * _MOST_ENTRIES_A_BYTE:
-            raise damaged(self.file, f"it is too short for its {self.entries:,} entries")
+        if self.stored > self.file.stat().st_size * _MOST_ENTRIES_A_BYTE:
+            raise damaged(self.file, f"it is too short for its {self.stored:,} entries")
 
     def _tables(self) -> Iterator[pd.DataFrame]:
         with reading(self.file, "its entries"), open_text(self.file) as handle:

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from aidocell.counts.contract import canonical, ragged
 from aidocell.counts.damage import reading
+from aidocell.counts.diskarray import DiskArray
 from aidocell.counts.frames import Node, attribute
 from aidocell.counts.spill import BLOCK, spill
 from aidocell.errors import InputError
@@ -33,7 +34,7 @@ __all__ = [
 _ENTRIES = 32 << 20  # entries of a sparse chunk, so that deep cells make it shorter
 _DENSE_BYTES = 64 << 20
 
-Stored = np.ndarray | h5py.Dataset | zarr.Array  # in memory, or read from the file by slices
+Stored = np.ndarray | DiskArray | h5py.Dataset | zarr.Array  # in memory, or read by slices
 
 
 class Matrix(Protocol):
@@ -41,6 +42,7 @@ class Matrix(Protocol):
 
     shape: tuple[int, int]
     dtype: np.dtype
+    stored: int  # entries that are stored; 0 where only a look at all would tell
 
     def chunks(self, size: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
         """First cell and at most `size` cells, genes sorted; ``E_MATRIX_SHAPE`` where ragged."""
@@ -84,7 +86,7 @@ class SparseByCell:
         self.data, self.indices = data, indices
         self.path, self.where = path, where
         self.shape = (max(len(indptr) - 1, 0), n_genes)
-        self.dtype = data.dtype
+        self.dtype, self.stored = data.dtype, data.shape[0]
         self.indptr = checked_indptr(indptr, data, indices, where)
 
     def chunks(self, size: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
@@ -159,7 +161,7 @@ class SparseByGene:
         self.data, self.indices = data, indices
         self.path, self.where = path, where
         self.shape = (n_cells, max(len(indptr) - 1, 0))
-        self.dtype = data.dtype
+        self.dtype, self.stored = data.dtype, data.shape[0]
         self.indptr = checked_indptr(indptr, data, indices, where)
         self._by_cell: SparseByCell | None = None
 
@@ -198,7 +200,7 @@ class Dense:
     def __init__(self, array: Stored, *, path: Path, where: str) -> None:
         self.array, self.path, self.where = array, path, where
         self.shape = tuple(array.shape)
-        self.dtype = array.dtype
+        self.dtype, self.stored = array.dtype, 0
 
     def chunks(self, size: int) -> Iterator[tuple[int, sparse.csr_matrix]]:
         for start in range(0, self.shape[0], size):

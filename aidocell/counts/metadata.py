@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from pandas.api.extensions import take
 
+from aidocell.counts.celltable import CellTable, Column
 from aidocell.errors import InputError, printable
+from aidocell.texts import BLOCK, Texts
 
 __all__ = ["cell_table"]
 
 
-def cell_table(
-    cells: Sequence[str], *, metadata: str | None, columns: Mapping[str, str]
-) -> pd.DataFrame:
-    """What the sheet and the sample's metadata say about its cells, by barcode.
+def cell_table(cells: Texts, *, metadata: str | None, columns: Mapping[str, str]) -> CellTable:
+    """What the sheet and the sample's metadata say about its cells, in their order.
+
+    The metadata are held in memory, texts as compactly as :class:`~aidocell.texts.Texts`.
 
     Parameters
     ----------
@@ -32,27 +37,36 @@ def cell_table(
     InputError
         ``E_SHEET``: metadata that cannot be read, names a cell twice, or shares no cell.
     """
-    table = pd.DataFrame(index=pd.Index(cells)) if metadata is None else _metadata(metadata, cells)
-    return table.assign(**{key: value for key, value in columns.items() if value})
+    read = {} if metadata is None else _metadata(metadata, cells)
+    same = {key: partial(Texts.same, value, len(cells)) for key, value in columns.items() if value}
+    return CellTable(cells, {**read, **same})
 
 
-def _metadata(path: str, cells: Sequence[str]) -> pd.DataFrame:
+def _metadata(path: str, cells: Texts) -> dict[str, Callable[[], Column]]:
+    """How to get at each column of the metadata, a missing value where they lack a cell."""
     table = _read_table(path)
-    if table.index.has_duplicates:
-        twice = table.index[table.index.duplicated()][0]
+    if twice := table.names.repeated():
         raise InputError(
-            "E_SHEET", f"metadata {path} has cell {twice} twice", fix="keep one line a cell"
+            "E_SHEET", f"metadata {path} has cell {twice[0]} twice", fix="keep one line a cell"
         )
-    if not table.index.isin(cells).any():
+    places = cells.places_in(table.names)
+    if not (places >= 0).any():
         raise InputError(
             "E_SHEET",
-            f"metadata {path} has none of the sample's cells (its first: {table.index[0]}; the sample's: {cells[0]})",
+            f"metadata {path} has none of the sample's cells (its first: {table.names[0]}; the sample's: {cells[0]})",
             fix="put the barcodes, spelled as in the sample, into the first column",
         )
-    return table.reindex(cells)
+    return {name: partial(_placed, read, places) for name, read in table.columns.items()}
 
 
-def _read_table(path: str) -> pd.DataFrame:
+def _placed(read: Callable[[], Column], places: np.ndarray) -> Column:
+    values = read()
+    if isinstance(values, Texts):
+        return values.at(places)
+    return take(values, places, allow_fill=True)
+
+
+def _read_table(path: str) -> CellTable:
     if not Path(path).is_file():
         raise InputError("E_SHEET", f"metadata {path} is no file", fix="check the path")
     try:
@@ -63,16 +77,27 @@ def _read_table(path: str) -> pd.DataFrame:
             f"metadata {path} cannot be read ({printable(error).split(';')[0]})",
             fix="give a TSV, CSV or Parquet of cells",
         ) from error
-    if table.empty:
+    if not len(table.names):
         raise InputError("E_SHEET", f"metadata {path} is empty", fix="give one line a cell")
-    if isinstance(table.index, pd.RangeIndex):
-        table = table.set_index(table.columns[0])
-    table.index = table.index.astype(str)
     return table
 
 
-def _parsed(path: str) -> pd.DataFrame:
+def _parsed(path: str) -> CellTable:
     if path.endswith(".parquet"):
-        return pd.read_parquet(path)
+        return CellTable.of(_indexed(pd.read_parquet(path)))
     separator = "," if path.removesuffix(".gz").endswith(".csv") else "\t"
-    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+    return CellTable.stacked([CellTable.of(_indexed(part)) for part in _blocks(path, separator)])
+
+
+def _blocks(path: str, separator: str) -> Iterator[pd.DataFrame]:
+    with pd.read_csv(
+        path, sep=separator, dtype=str, keep_default_na=False, chunksize=BLOCK
+    ) as reader:
+        yield from reader
+
+
+def _indexed(table: pd.DataFrame) -> pd.DataFrame:
+    """With the barcodes as index, which are the first column unless the header is one short."""
+    if isinstance(table.index, pd.RangeIndex) and len(table.columns):
+        table = table.set_index(table.columns[0])
+    return table

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
-from aidocell.errors import InputError
+from aidocell.counts.celltable import CellTable, Column, chosen
+from aidocell.texts import Texts
 
-__all__ = ["joined", "storable"]
+__all__ = ["storable", "stored_columns"]
 
 
 def storable(obs: pd.DataFrame) -> pd.DataFrame:
@@ -17,19 +20,39 @@ def storable(obs: pd.DataFrame) -> pd.DataFrame:
     Anything else (dates, mixed objects) becomes text; what is missing stays missing. Column
     names that a store cannot have are changed: ``a/b`` becomes ``a_b``.
     """
-    columns: dict[str, pd.Series] = {}
-    for position, name in enumerate(obs.columns):
-        columns[_name(str(name), taken=columns)] = _column(obs.iloc[:, position])
+    names = _names(map(str, obs.columns))
+    columns = {name: _column(obs.iloc[:, position]) for position, name in enumerate(names)}
     return pd.DataFrame(columns, index=obs.index.astype(str))
 
 
-def _name(name: str, *, taken: Container[str]) -> str:
-    name = name.replace("/", "_")
-    if name == "_index" or not name.strip("."):
-        name = f"column{name}"
-    while name in taken:
-        name += "_"
-    return name
+def stored_columns(cells: CellTable, kept: np.ndarray) -> Iterator[tuple[str, Column]]:
+    """The same of the kept cells of a table, one column after another.
+
+    Parameters
+    ----------
+    kept
+        Boolean, one a cell.
+    """
+    for name, read in zip(_names(cells.columns), cells.columns.values(), strict=True):
+        yield name, chosen(_storable(read()), kept)
+
+
+def _names(columns: Iterable[str]) -> list[str]:
+    taken: dict[str, None] = {}
+    for column in columns:
+        name = column.replace("/", "_")
+        if name == "_index" or not name.strip("."):
+            name = f"column{name}"
+        while name in taken:
+            name += "_"
+        taken[name] = None
+    return list(taken)
+
+
+def _storable(values: Column) -> Column:
+    if not isinstance(values, Texts):
+        return _column(pd.Series(values))._values
+    return _categories(values) if values.has_missing else values
 
 
 def _column(values: pd.Series) -> pd.Series:
@@ -44,21 +67,10 @@ def _column(values: pd.Series) -> pd.Series:
     return text.astype("category") if values.isna().any() else text
 
 
-def joined(obs: pd.DataFrame, extra: pd.DataFrame | None, *, where: str) -> pd.DataFrame:
-    """Cells with further columns, joined by name; a column that both have is that of `extra`.
-
-    Raises
-    ------
-    InputError
-        ``E_CELL_NAMES``: `extra` describes a cell twice.
-    """
-    if extra is None:
-        return obs
-    repeated = extra.index[extra.index.duplicated()].unique().astype(str)
-    if len(repeated):
-        raise InputError(
-            "E_CELL_NAMES",
-            f"the metadata of {where} describe cells twice: {', '.join(repeated[:5])}",
-            fix="leave one line a cell",
-        )
-    return obs.assign(**{str(name): extra[name].reindex(obs.index) for name in extra})
+def _categories(texts: Texts) -> pd.Categorical:
+    """Texts of which some are missing, as sorted categories."""
+    names = texts.unique().arrow.drop_null().combine_chunks()
+    names = names.take(pc.sort_indices(names))
+    codes = pc.index_in(texts.arrow, value_set=names).fill_null(-1)
+    index = pd.Index(names.to_pylist(), dtype=object)
+    return pd.Categorical.from_codes(codes.to_numpy().astype(np.int32), index)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aidocell.counts.celltable import CellTable
 from aidocell.counts.matrix import Matrix
 from aidocell.errors import InputError
 
@@ -33,7 +34,7 @@ class Opened:
         ``"h5ad"``, ``"10x-h5"``, ``"10x-mtx"``, ``"zarr"`` or ``"counts"``.
     where
         The matrix as the user knows it, for messages.
-    obs, var
+    cells, var
         Tables of cells and genes as the file has them.
     other_genome
         Rows of other genomes that the file keeps apart and that are not in `var`.
@@ -49,7 +50,7 @@ class Opened:
     format: str
     where: str
     matrix: Matrix
-    obs: pd.DataFrame
+    cells: CellTable
     var: pd.DataFrame
     other_genome: int = 0
     measured: np.ndarray | None = None

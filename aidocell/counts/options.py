@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from aidocell.files import sha256_file
+
 __all__ = ["InputOptions"]
 
 
@@ -29,3 +31,15 @@ class InputOptions:
     gene_ids: str | None = None
     cells: Path | None = None
     round: bool = False
+
+    def made_from(self, input_sha256: str) -> dict:
+        """What a stage that reads the INPUT depends on, in plain values, without paths."""
+        return {
+            "input_sha256": input_sha256,
+            "options": {
+                "layer": self.layer,
+                "gene_ids": self.gene_ids,
+                "cells_sha256": sha256_file(self.cells) if self.cells else None,
+                "round": self.round,
+            },
+        }

@@ -10,6 +10,8 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from aidocell.counts import names as naming
@@ -22,6 +24,7 @@ from aidocell.counts.options import InputOptions
 from aidocell.counts.probe import probe
 from aidocell.counts.tenx import open_10x_folder, open_10x_hdf5
 from aidocell.errors import InputError
+from aidocell.texts import Texts
 
 __all__ = ["CountSource", "open_counts", "read_counts"]
 
@@ -77,7 +80,7 @@ def open_counts(path: str | Path, options: InputOptions | None = None) -> CountS
         raise
 
 
-def _source(opened: Opened, options: InputOptions, wanted: list[str] | None) -> CountSource:
+def _source(opened: Opened, options: InputOptions, wanted: Texts | None) -> CountSource:
     _require_fit(opened)
     try:
         return CountSource(opened, options, wanted)
@@ -87,7 +90,7 @@ def _source(opened: Opened, options: InputOptions, wanted: list[str] | None) -> 
 
 
 def _require_fit(opened: Opened) -> None:
-    tables = (len(opened.obs), len(opened.var))
+    tables = (len(opened.cells.names), len(opened.var))
     if opened.matrix.shape != tables:
         cells, genes = opened.matrix.shape
         what = (
@@ -105,8 +108,8 @@ class CountSource(AbstractContextManager):
     ----------
     path, format, layer
         Where the counts are: ``"h5ad"``, ``"10x-h5"``, ``"10x-mtx"``, ``"zarr"`` or ``"counts"``.
-    obs
-        Table of the cells, after ``--cells``; the index holds their names.
+    cells
+        Table of the cells, after ``--cells``.
     var
         Table of the gene expression rows of the human genome.
     shape
@@ -123,19 +126,24 @@ class CountSource(AbstractContextManager):
         Whether estimated counts were rounded in what was read so far.
     """
 
-    def __init__(self, opened: Opened, options: InputOptions, wanted: list[str] | None) -> None:
+    def __init__(self, opened: Opened, options: InputOptions, wanted: Texts | None) -> None:
         self.path, self.format, self.layer = opened.path, opened.format, options.layer
         self.where = opened.where
         self._opened, self._options = opened, options
         require_numbers(opened.matrix, opened.where)
         self._columns = self._pick_genes(opened.var)
-        self._rows = self._pick_cells(opened.obs.index, wanted)
-        self.obs = opened.obs[self._rows]
+        self._rows = self._pick_cells(opened.cells.names, wanted)
+        self.cells = opened.cells.where(self._rows)
         self.var = opened.var.iloc[self._columns]
         self.measured = None if opened.measured is None else opened.measured[self._columns]
-        self.shape = (len(self.obs), len(self.var))
+        self.shape = (len(self.cells.names), len(self.var))
         self.gene_names = naming.gene_names(self.var, options.gene_ids)
         self.rounded = False
+
+    @property
+    def stored(self) -> int:
+        """Counts that the file stores, zeros of a dense one left out of account."""
+        return self._opened.matrix.stored
 
     def __exit__(self, *exc: object) -> None:
         self._opened.close()
@@ -155,7 +163,7 @@ class CountSource(AbstractContextManager):
         self.other_genome = int(other.sum()) + self._opened.other_genome
         return chosen[~other]
 
-    def _pick_cells(self, cells: pd.Index, wanted: list[str] | None) -> np.ndarray:
+    def _pick_cells(self, cells: Texts, wanted: Texts | None) -> np.ndarray:
         if not len(cells):
             what = f"{self.where} has no cells"
             raise InputError("E_NO_CELLS", what, fix="give a file with cells in it")
@@ -209,7 +217,7 @@ class CountSource(AbstractContextManager):
         return Contract(
             where=self.where,
             round=self._options.round,
-            cells=self.obs.index,
+            cells=self.cells.names,
             genes=self.var.index,
             advice=self._advice,
         )
@@ -232,13 +240,12 @@ class CountSource(AbstractContextManager):
             raise InputError("E_UNFILTERED", what, fix=fix)
 
 
-def _require_names(cells: pd.Index, path: Path) -> None:
-    if (cells == "").any():
-        number = int(np.flatnonzero(cells == "")[0]) + 1
-        what = f"{path} has cells without a name (the first is cell {number:,})"
+def _require_names(cells: Texts, path: Path) -> None:
+    first = pc.index(cells.arrow, pa.scalar("", pa.large_string())).as_py()
+    if first >= 0:
+        what = f"{path} has cells without a name (the first is cell {first + 1:,})"
         raise InputError("E_CELL_NAMES", what, fix="name every cell in obs")
-    if not cells.is_unique:
-        twice = cells[cells.duplicated()].unique()
+    if twice := cells.repeated():
         what = f"{path} has {len(twice):,} cell names more than once ({', '.join(twice[:3])})"
         raise InputError("E_CELL_NAMES", what, fix="make the names in obs unique")
 
@@ -297,4 +304,4 @@ def read_counts(
         with warnings.catch_warnings():
             # symbols need not be unique here: rows of one gene are added up on aligning
             warnings.filterwarnings("ignore", message=".*names are not unique")
-            return ad.AnnData(counts, obs=source.obs, var=source.var)
+            return ad.AnnData(counts, obs=source.cells.frame(), var=source.var)

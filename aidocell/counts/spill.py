@@ -1,29 +1,29 @@
 """Turn entries that are not ordered by cell into rows of cells, on the disk.
 
-Two passes over the entries: the first counts those of each cell, the second puts each at its
-place in temporary files without a name, which vanish when they are closed. Memory is bounded by
-a block of entries; the disk (``TMPDIR``) takes 8 to 12 bytes an entry.
+A first pass over the entries counts those of each cell, so that cells can be grouped into ranges
+whose entries fit into memory. A second puts each entry into the part of its range in temporary
+files; then each part is sorted by itself. Memory is bounded by a range and a block of entries; the
+disk (``TMPDIR``) takes 12 to 16 bytes an entry.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from aidocell.errors import MachineError
+from aidocell.counts.diskarray import DiskArray
 
-__all__ = ["BLOCK", "Arrays", "on_disk", "spill"]
+__all__ = ["BLOCK", "Arrays", "spill"]
 
 BLOCK = 2 << 20  # entries in memory at a time
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray | DiskArray, np.ndarray | DiskArray, np.ndarray]
 
 
-def spill(blocks: Callable[[], Iterable[Arrays]], n_cells: int, dtype: np.dtype) -> Arrays:
+def spill(
+    blocks: Callable[[], Iterable[Arrays]], n_cells: int, dtype: np.dtype, *, most: int = 2 * BLOCK
+) -> Arrays:
     """Arrays of a CSR matrix: data, indices (on the disk) and indptr (in memory).
 
     Parameters
@@ -35,6 +35,8 @@ def spill(blocks: Callable[[], Iterable[Arrays]], n_cells: int, dtype: np.dtype)
         Number of rows.
     dtype
         Of the values.
+    most
+        Entries of a range of cells, unless a single cell has more.
 
     Raises
     ------
@@ -45,31 +47,42 @@ def spill(blocks: Callable[[], Iterable[Arrays]], n_cells: int, dtype: np.dtype)
     for _, cells, _ in blocks():
         lengths += np.bincount(cells, minlength=n_cells)
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    data, indices = on_disk(int(indptr[-1]), dtype), on_disk(int(indptr[-1]), np.dtype(np.int32))
-    free = indptr[:-1].copy()  # next free place of each cell
-    for genes, cells, values in blocks():
-        order = np.argsort(cells, kind="stable")
-        counts = np.bincount(cells, minlength=n_cells)
+    edges = _ranges(indptr, most)
+    parts = [DiskArray(int(indptr[-1]), kind) for kind in (np.int32, np.int32, dtype)]
+    _scatter(blocks(), parts, edges, indptr)
+    cells, genes, values = parts
+    for begin, end in zip(indptr[edges[:-1]], indptr[edges[1:]], strict=True):
+        order = np.argsort(cells[begin:end], kind="stable")
+        for part in (genes, values):
+            part[begin:end] = part[begin:end][order]
+    cells.close()
+    return values, genes, indptr
+
+
+def _ranges(indptr: np.ndarray, most: int) -> np.ndarray:
+    """First cell of each range, and the number of cells at the end."""
+    edges, cells = [0], len(indptr) - 1
+    while edges[-1] < cells:
+        start = edges[-1]
+        full = int(np.searchsorted(indptr, indptr[start] + most, side="right")) - 1
+        edges.append(min(max(full, start + 1), cells))
+    return np.array(edges)
+
+
+def _scatter(
+    blocks: Iterable[Arrays], parts: list[DiskArray], edges: np.ndarray, indptr: np.ndarray
+) -> None:
+    """Put entries into the part of their range of cells, in the order in which they come."""
+    free = indptr[edges[:-1]].copy()  # next free place of each range
+    for genes, cells, values in blocks:
+        ranges = np.searchsorted(edges, cells, side="right") - 1
+        order = np.argsort(ranges, kind="stable")
+        entries = [array[order] for array in (cells, genes, values)]
+        counts = np.bincount(ranges, minlength=len(free))
         begins = np.cumsum(counts) - counts
-        places = np.arange(len(order)) + np.repeat(free - begins, counts)
-        data[places], indices[places] = values[order], genes[order]
+        for number in np.flatnonzero(counts):
+            begin, end = begins[number], begins[number] + counts[number]
+            place = slice(free[number], free[number] + counts[number])
+            for part, array in zip(parts, entries, strict=True):
+                part[place] = array[begin:end]
         free += counts
-    return data, indices, indptr
-
-
-def on_disk(length: int, dtype: np.dtype) -> np.ndarray:
-    """An array in a temporary file; its space is reserved, so that writing cannot fail later."""
-    if not length:
-        return np.empty(0, dtype)
-    with tempfile.TemporaryFile(prefix="aidocell-") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise MachineError(
-                "E_DISK_FULL",
-                f"no space in {tempfile.gettempdir()} for {length * dtype.itemsize:,} bytes",
-                fix="free some space, or set TMPDIR to a larger disk",
-            ) from error
-        return np.memmap(file, dtype=dtype, mode="r+", shape=(length,))

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
+from aidocell.counts.celltable import CellTable
 from aidocell.counts.contract import ragged
 from aidocell.counts.damage import reading
 from aidocell.counts.formats import Located, mtx_files, open_text
@@ -16,6 +17,7 @@ from aidocell.counts.market import MarketMatrix
 from aidocell.counts.matrix import SparseByCell
 from aidocell.counts.names import is_human, texts
 from aidocell.counts.opened import Opened, layer_missing
+from aidocell.texts import BLOCK, Texts
 
 __all__ = ["open_10x_folder", "open_10x_hdf5"]
 
@@ -44,18 +46,23 @@ def open_10x_hdf5(located: Located, layer: str | None) -> Opened:
         file = stack.enter_context(h5py.File(path, "r", locking=False))
         group, other_rows = _pick_group(file)
         var = _features(group)
-        barcodes = pd.Index(texts(group["barcodes"][()]), dtype=object)
+        barcodes = Texts.of(_barcodes(group["barcodes"]))
         opened = Opened(
             path=path,
             format="10x-h5",
             where=str(path),
             matrix=_matrix(group, path),
-            obs=pd.DataFrame(index=barcodes),
+            cells=CellTable(barcodes),
             var=var,
             other_genome=other_rows,
         )
         opened.close = stack.pop_all().close
         return opened
+
+
+def _barcodes(array: h5py.Dataset) -> Iterator[str]:
+    for start in range(0, len(array), BLOCK):
+        yield from texts(array[start : start + BLOCK])
 
 
 def _pick_group(file: h5py.File) -> tuple[h5py.Group, int]:
@@ -113,13 +120,13 @@ def open_10x_folder(located: Located, layer: str | None) -> Opened:
         for column, name in enumerate(("gene_ids", "name", "feature_types"))
         if not lines or any(column < len(row) for row in lines)
     }
-    cells = pd.Index([row[0] for row in _rows(barcodes)], dtype=object)
+    cells = Texts.of(row[0] for row in _rows(barcodes))
     return Opened(
         path=located.path,
         format="10x-mtx",
         where=str(located.path),
         matrix=MarketMatrix(matrix, n_cells=len(cells), n_genes=len(lines)),
-        obs=pd.DataFrame(index=cells),
+        cells=CellTable(cells),
         var=_indexed_by_name(pd.DataFrame(table, dtype=object)),
     )
 

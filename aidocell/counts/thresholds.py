@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 
 from aidocell.errors import InputError
 
@@ -120,9 +119,15 @@ class Rule:
         return values < self.value if self.side == "lower" else values > self.value
 
 
-def rules(table: pd.DataFrame, limits: Thresholds) -> list[Rule]:
-    """Fixed rules, then those from the deviations of the cells in `table`."""
-    return [*_fixed(limits), *(_deviations(table, limits.mads) if limits.mads else [])]
+def rules(values: Callable[[str], np.ndarray], limits: Thresholds) -> list[Rule]:
+    """Fixed rules, then those from the deviations of the cells.
+
+    Parameters
+    ----------
+    values
+        Gives a metric of the cells to go by, a new float64 array each time.
+    """
+    return [*_fixed(limits), *(_deviations(values, limits.mads) if limits.mads else [])]
 
 
 def _fixed(limits: Thresholds) -> Iterable[Rule]:
@@ -140,26 +145,32 @@ def _fixed(limits: Thresholds) -> Iterable[Rule]:
             yield Rule(metric, "upper", float(value), key, f"more than {value:g} % {noun}")
 
 
-def _deviations(table: pd.DataFrame, mads: float) -> Iterable[Rule]:
-    if not len(table):
-        return
+def _deviations(values: Callable[[str], np.ndarray], mads: float) -> Iterable[Rule]:
     for noun, metric in _NUMBERS.items():
-        middle, width = _spread(np.log1p(table[metric].to_numpy(float)), metric)
+        numbers = values(metric)
+        middle, width = _spread(np.log1p(numbers, out=numbers), metric)
         for side, sign, word in (("lower", -1, "below"), ("upper", 1, "above")):
             if width:
                 value = float(np.expm1(middle + sign * mads * width))
                 reason = f"{noun} more than {mads:g} MADs {word} the median"
                 yield Rule(metric, side, value, "mads", reason)
-    middle, width = _spread(table["pct_counts_mt"].to_numpy(float), "pct_counts_mt")
+    middle, width = _spread(values("pct_counts_mt"), "pct_counts_mt")
     if width:
         reason = f"mitochondrial share more than {mads:g} MADs above the median"
         yield Rule("pct_counts_mt", "upper", middle + mads * width, "mads", reason)
 
 
 def _spread(values: np.ndarray, metric: str) -> tuple[float, float]:
-    """Median and scaled MAD; a MAD of zero says nothing about outliers, so it gives no bound."""
-    middle = float(np.median(values))
-    width = _NORMAL * float(np.median(np.abs(values - middle)))
+    """Median and scaled MAD; a MAD of zero says nothing about outliers, so it gives no bound.
+
+    The values are changed: there is no room for copies of millions.
+    """
+    if not len(values):
+        return 0.0, 0.0
+    middle = float(np.median(values, overwrite_input=True))
+    values -= middle
+    np.abs(values, out=values)
+    width = _NORMAL * float(np.median(values, overwrite_input=True))
     if not width:
         _log.warning("over half of the cells have the same %s: no bound from MADs", metric)
     return middle, width

@@ -13,10 +13,11 @@ from aidocell.counts.options import InputOptions
 from aidocell.counts.source import open_counts
 from aidocell.errors import InputError
 from aidocell.genes import Vocabulary, vocabulary_of
-from aidocell.records import write_record
+from aidocell.lineage import require_one_origin
+from aidocell.records import read_record, write_record
 from aidocell.stages.admit import require_column
 
-__all__ = ["audit_or_refusal", "check_sample"]
+__all__ = ["audit_or_refusal", "check_sample", "require_audited"]
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,8 @@ def _columns(
 ) -> list[str]:
     """Names of all that is known about the cells: from the file, the metadata and the sheet."""
     with open_counts(path, options) as source:
-        own = source.obs
-    added = cell_table(own.index, metadata=metadata, columns=columns)
-    return sorted({*map(str, own.columns), *map(str, added.columns)})
+        added = cell_table(source.cells.names, metadata=metadata, columns=columns)
+        return sorted({*source.cells.columns, *added.columns})
 
 
 def audit_or_refusal(
@@ -83,3 +83,24 @@ def audit_or_refusal(
 def _refusal(path: str | Path, error: InputError) -> dict:
     reason = {"id": error.id, "what": error.what, "fix": error.fix}
     return {"accepted": False, "path": str(path), "error": reason}
+
+
+def require_audited(
+    audit: str | Path, path: str | Path, sha256: str, *, sample: str | None = None
+) -> None:
+    """Refuse to go on with a file that was replaced since it was checked, or is another sample's.
+
+    Raises
+    ------
+    InputError
+        ``E_STORE_MISMATCH``: `sha256`, that of the file as it is now, is not that of its audit.
+    """
+    found = read_record(audit)
+    parts = {"the sample sheet": {"sample": sample}, str(audit): {"sample": found.get("sample")}}
+    require_one_origin(parts)
+    if found.get("sha256") != sha256:
+        raise InputError(
+            "E_STORE_MISMATCH",
+            f"{path} is not the file any more that {audit} was made from",
+            fix=f"delete {audit}, then run the same command again",
+        )

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import aidocell
-from aidocell.counts import InputOptions, align_file, check, read_counts
-from aidocell.counts.align import align
-from aidocell.errors import InputError
+from aidocell.counts import InputOptions, align_file, check, open_counts, read_counts
+from aidocell.counts.align import align, align_source
+from aidocell.counts.audit import input_sha256
+from aidocell.counts.celltable import CellTable
+from aidocell.errors import InputError, MachineError
 from aidocell.genes import Vocabulary
 from aidocell.store import StoreReader, read_store
 
@@ -325,12 +327,28 @@ def test_audit_is_that_of_check(messy_file, tmp_path):
     assert audit == check(messy_file, InputOptions(), min_share=0)
 
 
+def align_part(path: Path, output: Path, *, kept=None, added=None, vocabulary=None) -> dict:
+    with open_counts(path) as source:
+        return align_source(
+            source,
+            output,
+            made_from=InputOptions().made_from(input_sha256(path)),
+            vocabulary=vocabulary,
+            kept=None if kept is None else np.array(kept),
+            added=None if added is None else CellTable.of(added),
+            min_share=0,
+            overwrite=True,
+        )
+
+
 def test_kept_cells_are_written_in_the_order_of_the_file_with_further_columns(messy_file, tmp_path):
-    extra = pd.DataFrame({"batch": ["y", "x"], "donor": ["new", "new"]}, index=["cell2", "cell0"])
-    align_file(
-        messy_file, tmp_path / "x.zarr.zip", keep=["cell2", "cell1"], extra_obs=extra, min_share=0
+    extra = pd.DataFrame(
+        {"batch": ["x", None, "y"], "donor": "new"}, index=["cell0", "cell1", "cell2"]
     )
-    stored = read_store(tmp_path / "x.zarr.zip")
+    output = tmp_path / "x.zarr.zip"
+    audit = align_part(messy_file, output, kept=[False, True, True], added=extra)
+    stored = read_store(output)
+    assert audit == check(messy_file, InputOptions(), min_share=0)
     assert stored.obs_names.tolist() == ["cell1", "cell2"]
     assert stored.obs["batch"].isna().tolist() == [True, False]
     assert stored.obs["batch"].iloc[1] == "y"
@@ -338,20 +356,19 @@ def test_kept_cells_are_written_in_the_order_of_the_file_with_further_columns(me
     assert by_gene(stored) == {gene: 3 * n for gene, n in truth().items()}
 
 
-@pytest.mark.parametrize(("keep", "id"), [([], "E_NO_CELLS"), (["cell9"], "E_CELL_NAMES")])
-def test_nothing_or_nobody_to_keep_is_refused_and_nothing_is_written(
-    messy_file, tmp_path, keep, id
-):
-    with pytest.raises(InputError) as error:
-        align_file(messy_file, tmp_path / "x.zarr.zip", keep=keep, min_share=0)
-    assert error.value.id == id
+def test_nobody_to_keep_is_refused_and_nothing_is_written(messy_file, tmp_path):
+    with pytest.raises(InputError, match="E_NO_CELLS"):
+        align_part(messy_file, tmp_path / "x.zarr.zip", kept=[False] * 3)
     assert [p.name for p in tmp_path.iterdir()] == ["messy.h5ad"]
 
 
-def test_metadata_with_a_cell_twice_is_refused(messy_file, tmp_path):
-    extra = pd.DataFrame({"batch": [1, 2]}, index=["cell0", "cell0"])
-    with pytest.raises(InputError, match="E_CELL_NAMES"):
-        align_file(messy_file, tmp_path / "x.zarr.zip", extra_obs=extra, min_share=0)
+def test_a_disk_too_small_for_the_counts_is_refused_before_work_begins(
+    messy_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("aidocell.counts.align._BYTES_A_COUNT", 1 << 60)
+    with pytest.raises(MachineError, match=r"E_DISK_FULL.*x\.zarr\.zip.*GiB are free"):
+        align_file(messy_file, tmp_path / "x.zarr.zip", min_share=0)
+    assert [p.name for p in tmp_path.iterdir()] == ["messy.h5ad"]
 
 
 def test_refused_file_leaves_nothing_behind(tmp_path):
@@ -412,15 +429,15 @@ def test_pbmc3k_is_aligned_in_seconds_and_measures_18840_genes():
 
 
 def test_the_run_key_of_counts_changes_with_all_that_can_change_them(messy_file, tmp_path):
-    kept = read_counts(messy_file).obs_names.tolist()
-    column = pd.DataFrame({"donor": "a"}, index=kept)
-    wanted = [{}, {"keep": kept[:1]}, {"keep": kept[1:]}, {"extra_obs": column}]
+    names = ["cell0", "cell1", "cell2"]
+    column = pd.DataFrame({"donor": "a"}, index=names)
+    wanted = [{}, {"kept": [True, False, True]}, {"kept": [True, True, False]}, {"added": column}]
+    wanted += [{"added": column.rename(columns={"donor": "batch"})}, {"added": column + "b"}]
     wanted.append({"vocabulary": Vocabulary(("C18orf21", "PLCXD1"), ("", ""))})
     keys = []
-    for number, options in enumerate([*wanted, {}]):
-        path = tmp_path / f"{number}.zarr.zip"
-        align_file(messy_file, path, min_share=0, **options)
-        with StoreReader(path) as store:
+    for options in [*wanted, {}]:
+        align_part(messy_file, tmp_path / "x.zarr.zip", **options)
+        with StoreReader(tmp_path / "x.zarr.zip") as store:
             keys.append(store.provenance["run_key"])
     assert keys[0] == keys[-1]
     assert len(set(keys)) == len(wanted)

@@ -4,9 +4,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
-from aidocell.counts.obs import joined, storable
-from aidocell.errors import InputError
+from aidocell.counts.celltable import CellTable
+from aidocell.counts.obs import storable, stored_columns
+from aidocell.countstore import StoreWriter
 from aidocell.store import read_store, write_store
 
 COLUMNS = {
@@ -52,16 +54,30 @@ def test_names_that_a_store_cannot_have_are_changed_and_stay_apart(tmp_path):
     assert found.loc["x"].to_dict() == {"a_b": 1, "a_b_": 2, "a_b__": 3, "column_index": 4}
 
 
-def test_further_columns_are_joined_by_name_and_replace_those_of_the_file():
-    obs = pd.DataFrame({"donor": ["old", "old"], "n": [1, 2]}, index=["x", "y"])
-    extra = pd.DataFrame({"donor": ["b", "a"]}, index=["y", "x"])
-    assert joined(obs, extra, where="f")["donor"].tolist() == ["a", "b"]
-    assert joined(obs, None, where="f") is obs
-    assert obs["donor"].tolist() == ["old", "old"]
+def test_further_columns_replace_those_of_the_file():
+    cells = CellTable.of(pd.DataFrame({"donor": ["old", "old"], "n": [1, 2]}, index=["x", "y"]))
+    added = CellTable.of(pd.DataFrame({"donor": ["b", "a"], "m": [3, 4]}, index=["x", "y"]))
+    joined = cells.joined(added).frame()
+    assert joined.columns.tolist() == ["donor", "n", "m"]
+    assert joined["donor"].tolist() == ["b", "a"]
+    assert cells.frame()["donor"].tolist() == ["old", "old"]
 
 
-def test_cell_described_twice_is_refused():
-    obs = pd.DataFrame(index=["x"])
-    extra = pd.DataFrame({"donor": ["b", "a"]}, index=["x", "x"])
-    with pytest.raises(InputError, match=r"metadata of f\.h5ad describe cells twice: x"):
-        joined(obs, extra, where="f.h5ad")
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_by_itself_is_stored_as_in_its_table(name, tmp_path):
+    obs = pd.DataFrame({name: COLUMNS[name]}, index=["x", "y"])
+    with StoreWriter(
+        tmp_path / "y.zarr.zip", var=pd.DataFrame(index=["g"]), provenance={}
+    ) as store:
+        store.append(sparse.csr_matrix((2, 1), dtype=np.int32))
+        cells = CellTable.of(obs)
+        store.write_cells(cells.names, stored_columns(cells, np.ones(2, bool)))
+    found = read_store(tmp_path / "y.zarr.zip").obs
+    pd.testing.assert_frame_equal(found, stored(obs, tmp_path))
+
+
+def test_kept_cells_keep_the_categories_of_all():
+    cells = CellTable.of(pd.DataFrame({"label": ["b", None, "a"]}, index=["x", "y", "z"]))
+    (column,) = (values for _, values in stored_columns(cells, np.array([True, True, False])))
+    assert column.categories.tolist() == ["a", "b"]
+    assert column.codes.tolist() == [1, -1]

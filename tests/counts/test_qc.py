@@ -12,9 +12,12 @@ from scipy import sparse
 
 from aidocell.counts import source
 from aidocell.counts.doublets import doublet_scores
-from aidocell.counts.qc import COLUMNS, qc, read_qc, write_qc
+from aidocell.counts.options import InputOptions
+from aidocell.counts.qc import qc, qc_file
+from aidocell.counts.qctable import COLUMNS, kept_cells, read_qc
 from aidocell.errors import InputError
 from aidocell.genes import Vocabulary
+from aidocell.texts import Texts
 
 PBMC = Path(__file__).parents[2] / "resources" / "pbmc3k.h5ad"
 
@@ -244,13 +247,22 @@ def test_too_few_cells_or_genes_get_no_score_but_a_warning(caplog):
 # ---------------------------------------------------------------- files
 
 
+MADE_FROM = {"input_sha256": "a" * 64, "options": {"layer": None}}
+
+
+def written(path: Path, output: Path, **thresholds: object) -> Path:
+    qc_file(path, None, output, thresholds=thresholds, made_from=MADE_FROM)
+    return output
+
+
 def test_a_written_table_comes_back_with_its_bounds(tmp_path):
     path = saved(tmp_path / "x.h5ad", np.random.default_rng(0).poisson(20, (60, 6)))
-    table = qc(path, None, {"mads": 3, "min_genes": 2, "max_mito": 30})
-    write_qc(tmp_path / "qc.parquet", table)
-    back = read_qc(tmp_path / "qc.parquet")
+    limits = {"mads": 3, "min_genes": 2, "max_mito": 30}
+    back = read_qc(written(path, tmp_path / "qc.parquet", **limits))
+    table = qc(path, None, limits)
     pd.testing.assert_frame_equal(back, table)
     assert back.attrs["bounds"] == table.attrs["bounds"]
+    assert back.attrs["made_from"] == MADE_FROM
     assert set(back.attrs["bounds"]) == {"n_genes_by_counts", "total_counts", "pct_counts_mt"}
 
 
@@ -262,6 +274,29 @@ def test_a_damaged_table_is_named(tmp_path):
 
 def test_equal_tables_give_equal_bytes(tmp_path):
     path = write(counts(), tmp_path, "10x-v3")
-    for name in ("a.parquet", "b.parquet"):
-        write_qc(tmp_path / name, qc(path, None, {"min_genes": 2}))
-    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    one, two = (written(path, tmp_path / name, min_genes=2) for name in ("a.parquet", "b.parquet"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_nothing_left_leaves_no_table(tmp_path):
+    path = saved(tmp_path / "x.h5ad", counts())
+    with pytest.raises(InputError, match="E_NO_CELLS"):
+        written(path, tmp_path / "qc.parquet", min_genes=99)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.h5ad"]
+
+
+def test_kept_cells_are_read_for_the_file_that_they_are_of_alone(tmp_path):
+    path = saved(tmp_path / "x.h5ad", counts(5))
+    table = written(path, tmp_path / "qc.parquet")
+    cells = Texts.of(barcodes(5))
+    assert kept_cells(table, cells, made_from=MADE_FROM).all()
+    others = [
+        (cells, {**MADE_FROM, "input_sha256": "b" * 64}),
+        (cells, {**MADE_FROM, "options": InputOptions(layer="raw").made_from("")["options"]}),
+        (cells[:4], MADE_FROM),
+        (Texts.of([*barcodes(5), "more"]), MADE_FROM),
+        (Texts.of(["other", *barcodes(5)[1:]]), MADE_FROM),
+    ]
+    for names, made_from in others:
+        with pytest.raises(InputError, match=r"E_STORE_MISMATCH.*qc\.parquet.*delete it"):
+            kept_cells(table, names, made_from=made_from)

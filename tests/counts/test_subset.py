@@ -3,9 +3,10 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aidocell.counts.celltable import CellTable
 from aidocell.counts.subset import choose_cells
 from aidocell.errors import InputError
 
@@ -15,8 +16,14 @@ def table(labels) -> pd.DataFrame:
     return pd.DataFrame({"label": pd.Series(list(labels), index=names, dtype=object)})
 
 
+def choose(cells, *, number, balance, seed) -> list[str]:
+    every = np.ones(len(cells), bool)
+    chosen = choose_cells(CellTable.of(cells), every, number=number, balance=balance, seed=seed)
+    return cells.index[chosen].tolist()
+
+
 def drawn(cells, number, *, balance="label", seed=0) -> Counter:
-    chosen = choose_cells(cells, number=number, balance=balance, seed=seed)
+    chosen = choose(cells, number=number, balance=balance, seed=seed)
     assert len(set(chosen)) == len(chosen)
     return Counter(cells.loc[chosen, "label"])
 
@@ -36,20 +43,20 @@ def test_a_number_that_does_not_divide_is_met_all_the_same():
 
 def test_more_than_there_are_is_all_of_them():
     cells = table("aab")
-    assert choose_cells(cells, number=99, balance="label", seed=0) == cells.index.tolist()
-    assert choose_cells(cells, number=99, balance=None, seed=0) == cells.index.tolist()
+    assert choose(cells, number=99, balance="label", seed=0) == cells.index.tolist()
+    assert choose(cells, number=99, balance=None, seed=0) == cells.index.tolist()
 
 
 def test_without_a_column_all_cells_are_alike():
     cells = table("a" * 999 + "b")
-    chosen = choose_cells(cells, number=10, balance=None, seed=0)
+    chosen = choose(cells, number=10, balance=None, seed=0)
     assert len(chosen) == 10
     assert chosen != cells.index[:10].tolist()
 
 
 def test_cells_without_a_label_are_left_out():
     cells = table(["a", "", None, np.nan, " ", "b"])
-    assert choose_cells(cells, number=9, balance="label", seed=0) == ["cell000", "cell005"]
+    assert choose(cells, number=9, balance="label", seed=0) == ["cell000", "cell005"]
 
 
 def test_labels_may_be_numbers_or_categories():
@@ -68,30 +75,38 @@ def test_a_category_without_cells_takes_no_share():
 def test_the_draw_depends_on_seed_and_names_and_not_on_the_order_of_cells():
     cells = table("a" * 40 + "b" * 40)
     turned = cells.sample(frac=1, random_state=1)
-    one = choose_cells(cells, number=20, balance="label", seed=7)
-    assert choose_cells(cells, number=20, balance="label", seed=7) == one
-    assert sorted(choose_cells(turned, number=20, balance="label", seed=7)) == sorted(one)
-    assert choose_cells(cells, number=20, balance="label", seed=8) != one
+    one = choose(cells, number=20, balance="label", seed=7)
+    assert choose(cells, number=20, balance="label", seed=7) == one
+    assert sorted(choose(turned, number=20, balance="label", seed=7)) == sorted(one)
+    assert choose(cells, number=20, balance="label", seed=8) != one
 
 
 def test_cells_come_in_their_order():
     turned = table("a" * 40 + "b" * 40).sample(frac=1, random_state=1)
-    chosen = choose_cells(turned, number=20, balance="label", seed=0)
+    chosen = choose(turned, number=20, balance="label", seed=0)
     assert chosen == [name for name in turned.index if name in set(chosen)]
 
 
 def test_a_missing_column_is_named_with_those_that_are_there():
     with pytest.raises(InputError, match=r"E_LABEL_MISSING.*'type' \(columns: label\).*subset"):
-        choose_cells(table("ab"), number=1, balance="type", seed=0)
+        choose(table("ab"), number=1, balance="type", seed=0)
     with pytest.raises(InputError, match=r"\(columns: none\)"):
-        choose_cells(table("ab")[[]], number=1, balance="type", seed=0)
+        choose(table("ab")[[]], number=1, balance="type", seed=0)
 
 
 def test_an_empty_column_is_refused():
     with pytest.raises(InputError, match=r"E_LABEL_MISSING.*'label' is empty"):
-        choose_cells(table(["", None]), number=1, balance="label", seed=0)
+        choose(table(["", None]), number=1, balance="label", seed=0)
 
 
+def test_only_kept_cells_are_drawn():
+    cells = table("aaabbb")
+    kept = np.array([True, False, True, True, False, True])
+    chosen = choose_cells(CellTable.of(cells), kept, number=9, balance="label", seed=0)
+    assert chosen.tolist() == kept.tolist()
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 100))
 def test_shares_are_as_even_as_the_classes_allow(sizes, number):
     cells = table([label for label, size in enumerate(sizes) for _ in range(size)])

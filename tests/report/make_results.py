@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from aidocell.counts.qc import write_qc
 from aidocell.records import write_record
 from aidocell.report import write_report
 from aidocell.report.umap import make_map
 from aidocell.store import write_store
+from aidocell.tables import write_table
 from aidocell.tasks.annotate import evaluate, write_evaluation
 
 IMAGE = "<img src=x onerror=alert(1)>"
@@ -60,7 +60,8 @@ def make_results(folder: Path, *, cells: int = 150, seed: int = 0) -> Path:
     for place, (name, table) in enumerate(tables.items()):
         home = folder / "samples" / name
         _write(home / "audit.json", audit(name, measured=18_000 + place))
-        write_qc(home / "qc.parquet", qc_table(table.obs_names, rng, poor=place == 1))
+        qc = qc_table(table.obs_names, rng, poor=place == 1)
+        write_table(qc, home / "qc.parquet", about=qc.attrs)
         write_store(table, home / "embeddings.zarr.zip", provenance=provenance(name))
         _write(home / "shards.json", plan(name, cells))
         _benchmarks(folder, name, cells)

@@ -10,6 +10,8 @@ with job_log(snakemake.log[0], sample=snakemake.wildcards.sample):
         snakemake.params.path,
         InputOptions(**snakemake.params.reading),
         snakemake.output.table,
+        audit=snakemake.input.audit,
         thresholds=snakemake.params.thresholds,
         model=snakemake.config["model"],
+        sample=snakemake.wildcards.sample,
     )
