@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from aidocell.errors import MachineError
-from aidocell.markers import keep_finished_shards
 from aidocell.runs import controllers, locks_of, record_of, run_elsewhere, workers
 from aidocell.slurmjobs import cancel, has_slurm, living_jobs, run_ids
 from aidocell.stalled import stop_stalled
@@ -28,8 +27,8 @@ def recover(
 ) -> None:
     """Make the folder of a run that has died ready for the next one.
 
-    Slurm jobs of its runs are cancelled, Snakemake's locks cleared, temporary files of dead
-    writers removed, and shards kept that were finished unheard. Outputs are never touched. Where nothing is left over, nothing
+    Slurm jobs of its runs are cancelled, Snakemake's locks cleared and temporary files of dead
+    writers removed. Finished outputs are never touched. Where nothing is left over, nothing
     happens.
 
     Parameters
@@ -58,10 +57,6 @@ def recover(
     _clear_locks(folder)
     if jobs_ended:
         _remove_leftovers(results)
-        if kept := keep_finished_shards(folder, results):
-            log.info(
-                "kept %d shards that were finished, though the dead run had not heard of it", kept
-            )
 
 
 def _require_dead(folder: Path, *, wait: bool) -> None:

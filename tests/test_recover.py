@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from base64 import urlsafe_b64encode
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,6 @@ from aidocell.errors import MachineError
 from aidocell.lock import born
 from aidocell.recover import recover
 from aidocell.runs import record_of, record_run
-from aidocell.seal import pack
 from aidocell.temporaries import temporary_beside
 
 RUN = "0b5e2f5e-8f4e-4f0e-9d5f-2f1d4a6c7b8a"
@@ -418,55 +415,3 @@ def test_a_stalled_run_that_does_not_heed_ctrl_c_is_killed(
 def test_without_a_living_run_stalled_changes_nothing(slurm_study, cluster):
     recover(slurm_study / "results", stalled=True)
     assert not locked(slurm_study)
-
-
-# ---------------------------------------------------------------- finished shards
-
-
-def mark(study, output: str, *, pieces: int = 1) -> Path:
-    """Snakemake's marker of a job that was not seen to end."""
-    name = urlsafe_b64encode(output.encode()).decode()
-    size = -(-len(name) // pieces)
-    parts = [name[i : i + size] for i in range(0, len(name), size)]
-    marker = study.joinpath(".snakemake/incomplete", *(f"@{p}" for p in parts[:-1]), parts[-1])
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text("{}")
-    return marker
-
-
-def write_store(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.parent / "content"
-    folder.mkdir()
-    (folder / "zarr.json").write_text("{}")
-    pack(folder, path)
-
-
-@pytest.mark.parametrize("pieces", [1, 3])
-def test_a_whole_shard_is_finished_though_the_dead_run_did_not_hear_of_it(study, pieces, caplog):
-    output = "results/samples/a/shards/0123456789ab/0-25.zarr.zip"
-    write_store(study / output)
-    marker = mark(study, output, pieces=pieces)
-    with caplog.at_level(logging.INFO, logger="aidocell"):
-        recover(study / "results")
-    assert not marker.exists()
-    assert caplog.messages[-1].startswith("kept 1 shards")
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        "results/samples/a/shards/0123456789ab/0-25.zarr.zip",
-        "results/samples/a/counts.zarr.zip",
-        "other/samples/a/shards/0123456789ab/0-25.zarr.zip",
-        "results/../results/samples/a/shards/0123456789ab/0-25.zarr.zip",
-    ],
-)
-def test_what_is_torn_or_no_shard_is_made_again(study, output):
-    write_store(study / output)
-    if "shards" in output:
-        whole = (study / output).read_bytes()
-        (study / output).write_bytes(whole[: len(whole) // 2])
-    marker = mark(study, output)
-    recover(study / "results")
-    assert marker.exists()
