@@ -7,8 +7,8 @@ The cells are made up and written in chunks: every gene of the built-in vocabula
 with a skewed profile of expression, a thousand counts a cell, barcodes like those of 10x, and a
 table of categories, numbers and text. Counts are drawn for a hundred thousand cells; where there
 are more, they come again under other names. A file that is there is used again. Each stage is a process
-of its own; its memory is that of the process and its children together, looked at 20 times a
-second.
+of its own; its memory is what is resident of it and its children together (pages that they share
+are counted once), looked at 20 times a second.
 """
 
 from __future__ import annotations
@@ -217,8 +217,8 @@ def _resident(pid: int) -> int:
     try:
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
-            total += process.memory_info().rss
-    except psutil.NoSuchProcess:
+            total += process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
         pass  # it ended between two looks
     return total
 

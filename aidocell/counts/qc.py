@@ -25,6 +25,7 @@ from aidocell.genes import Vocabulary
 __all__ = ["qc", "qc_file"]
 
 _NO_COUNT = "no count in the model's genes"
+_MANY_COUNTS = 100_000_000  # stored; more of them deserve a word before Scrublet begins
 _log = logging.getLogger(__name__)
 
 
@@ -135,6 +136,13 @@ def _unbroken(metrics: Metrics, applied: Sequence[Rule]) -> np.ndarray:
 def _score(source: CountSource, wanted: np.ndarray, limits: Thresholds) -> np.ndarray:
     """Doublet scores of the cells that passed the other filters, NaN elsewhere."""
     parts = [counts[wanted[start : start + counts.shape[0]]] for start, counts in source.chunks()]
+    stored = sum(part.nnz for part in parts)
+    if stored > _MANY_COUNTS:
+        _log.warning(
+            "%s: doublet scores hold all kept cells in memory, here %d stored counts, several times",
+            source.where,
+            stored,
+        )
     scores = np.full(len(wanted), np.nan)
     scores[wanted] = doublet_scores(
         sparse.vstack(parts, format="csr"), seed=limits.seed, where=source.where
