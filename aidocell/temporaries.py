@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ __all__ = ["NAME_ADDED", "remove", "temporaries_under", "temporary_beside"]
 
 NAME_ADDED = 40  # letters at most that such names have more than the output's
 _SECONDS_UNTIL_ABANDONED = 24 * 3600  # where the writer cannot be asked: it ran elsewhere
+_TRIES, _SECONDS_BETWEEN_TRIES = 40, 0.05
 _NAME = re.compile(r"\.(?P<place>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp(\.folder|\.old)?")
 
 
@@ -58,9 +60,21 @@ def remove(path: Path) -> None:
     if not os.path.lexists(path):  # also what can be no path at all
         return
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        _remove_folder(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_folder(path: Path) -> None:
+    """Delete a folder that a thread of a process that is being stopped may still be filling."""
+    for left in reversed(range(_TRIES)):
+        try:
+            shutil.rmtree(path)
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
+            time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def _is_abandoned(left: Path, place: str, pid: int) -> bool:

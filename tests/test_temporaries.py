@@ -1,10 +1,12 @@
+import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 
 from aidocell.files import atomic
-from aidocell.temporaries import NAME_ADDED, temporary_beside
+from aidocell.temporaries import NAME_ADDED, remove, temporary_beside
 
 CODE = """
 import os, signal, sys
@@ -70,3 +72,26 @@ def test_what_another_host_left_stays_for_a_day(tmp_path):
 def test_a_temporary_name_is_no_longer_than_foreseen(tmp_path):
     longest = temporary_beside(tmp_path / "x").name + ".folder"
     assert len(longest) - 1 <= NAME_ADDED
+
+
+def test_a_folder_that_a_thread_still_fills_is_deleted(tmp_path):
+    folder = tmp_path / "filling"
+    folder.mkdir()
+    (folder / "first").touch()
+    ended = threading.Event()
+
+    def fill():
+        for number in itertools.count():
+            if ended.wait(0.0005) or number > 300:
+                return
+            try:
+                (folder / f"chunk{number}").touch()
+            except FileNotFoundError:
+                return
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    remove(folder)
+    ended.set()
+    thread.join()
+    assert not folder.exists()

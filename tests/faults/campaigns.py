@@ -6,7 +6,7 @@ import errno
 import random
 from signal import SIGKILL, Signals
 
-from faults import NEVER, spread
+from faults import NEVER, Outcome, spread
 from jobs import Job
 
 __all__ = ["fail_writes", "kill_at_changes", "kill_at_times"]
@@ -18,7 +18,7 @@ def kill_at_changes(job: Job, signal: Signals, points: int) -> int:
     killed = 0
     for change in spread(last, points):
         outcome = job.disturb(signal=signal, fail=(change, change))
-        killed += was_killed(outcome.status, signal)
+        killed += was_killed(outcome, signal)
     return killed
 
 
@@ -28,14 +28,14 @@ def kill_at_times(job: Job, signal: Signals, points: int) -> int:
     killed = 0
     while killed < points:
         outcome = job.disturb(kill_after=generator.uniform(0, seconds), kill_with=signal)
-        killed += was_killed(outcome.status, signal)
+        killed += was_killed(outcome, signal)
     return killed
 
 
-def was_killed(status: int, signal: Signals) -> bool:
+def was_killed(outcome: Outcome, signal: Signals) -> bool:
     """Whether a run ended by `signal`; one that was ready when it came ended well."""
-    assert status in (0, -signal, 128 + signal), status
-    return status != 0
+    assert outcome.status in (0, -signal, 128 + signal), f"{outcome.status}: {outcome.stderr}"
+    return outcome.status != 0
 
 
 def fail_writes(job: Job, points: int, *, error: int = errno.ENOSPC, for_good: bool) -> int:

@@ -143,4 +143,4 @@ def spread(number: int, points: int) -> list[int]:
     """`points` whole numbers spread evenly over 1 to `number`, both included."""
     if points >= number:
         return list(range(1, number + 1))
-    return sorted({1 + round(i * (number - 1) / (points - 1)) for i in range(points)})
+    return sorted({1 + round(i * (number - 1) / max(points - 1, 1)) for i in range(points)})

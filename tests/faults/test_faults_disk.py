@@ -10,17 +10,17 @@ FOR_GOOD = pytest.mark.parametrize("for_good", [True, False], ids=["from-then-on
 
 @FOR_GOOD
 def test_a_full_disk_ends_embedding_with_its_error_and_costs_no_work(embed, for_good):
-    assert fail_writes(embed, 4, for_good=for_good) >= 3
+    assert fail_writes(embed, 3, for_good=for_good) >= 2
 
 
 @FOR_GOOD
 def test_a_full_disk_ends_a_shard_s_job_with_its_error_also_where_its_log_is(shard, for_good):
-    assert fail_writes(shard, 5, for_good=for_good) >= 3
+    assert fail_writes(shard, 4, for_good=for_good) >= 2
 
 
 @pytest.mark.parametrize("error", [errno.EDQUOT, errno.EIO])
 def test_other_failures_of_a_disk_are_told_too(shard, error):
-    assert fail_writes(shard, 3, error=error, for_good=True) >= 2
+    assert fail_writes(shard, 2, error=error, for_good=True) >= 1
 
 
 def test_a_full_disk_ends_every_command_that_writes_with_its_error(commands):
