@@ -1,4 +1,4 @@
-"""The list of barcodes of ``--cells``."""
+"""Names of cells: those of a file, and the list of barcodes of ``--cells``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from aidocell.counts.damage import reading
 from aidocell.counts.formats import open_text
 from aidocell.errors import InputError, printable
 from aidocell.texts import Texts
 
-__all__ = ["listed_cells", "select_cells"]
+__all__ = ["listed_cells", "require_names", "select_cells"]
 
 _HEADER = re.compile(r"(cell|barcode|obs)s?([ _.-]?(id|name|barcode)s?)?|index|x|", re.IGNORECASE)
 _log = logging.getLogger(__name__)
+
+
+def require_names(cells: Texts, path: Path) -> None:
+    """Raise ``E_CELL_NAMES`` where a cell of a file has no name, or the name of another."""
+    first = pc.index(cells.arrow, pa.scalar("", pa.large_string())).as_py()
+    if first >= 0:
+        what = f"{path} has cells without a name (the first is cell {first + 1:,})"
+        raise InputError("E_CELL_NAMES", what, fix="name every cell in obs")
+    if twice := cells.repeated():
+        what = f"{path} has {len(twice):,} cell names more than once ({', '.join(twice[:3])})"
+        raise InputError("E_CELL_NAMES", what, fix="make the names in obs unique")
 
 
 def listed_cells(path: str | Path) -> Texts:

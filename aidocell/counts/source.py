@@ -10,13 +10,11 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from aidocell.counts import names as naming
 from aidocell.counts.anndata_file import open_anndata, verify_if_ours
-from aidocell.counts.cells import listed_cells, select_cells
+from aidocell.counts.cells import listed_cells, require_names, select_cells
 from aidocell.counts.contract import Contract
 from aidocell.counts.matrix import Matrix, require_numbers
 from aidocell.counts.opened import Opened
@@ -167,7 +165,7 @@ class CountSource(AbstractContextManager):
         if not len(cells):
             what = f"{self.where} has no cells"
             raise InputError("E_NO_CELLS", what, fix="give a file with cells in it")
-        _require_names(cells, self.path)
+        require_names(cells, self.path)
         if wanted is None:
             return np.ones(len(cells), dtype=bool)
         return select_cells(cells, wanted, path=self.path, listing=self._options.cells)
@@ -238,16 +236,6 @@ class CountSource(AbstractContextManager):
             )
             fix = "give the filtered matrix, or the barcodes of the cells with --cells"
             raise InputError("E_UNFILTERED", what, fix=fix)
-
-
-def _require_names(cells: Texts, path: Path) -> None:
-    first = pc.index(cells.arrow, pa.scalar("", pa.large_string())).as_py()
-    if first >= 0:
-        what = f"{path} has cells without a name (the first is cell {first + 1:,})"
-        raise InputError("E_CELL_NAMES", what, fix="name every cell in obs")
-    if twice := cells.repeated():
-        what = f"{path} has {len(twice):,} cell names more than once ({', '.join(twice[:3])})"
-        raise InputError("E_CELL_NAMES", what, fix="make the names in obs unique")
 
 
 def _begins_with_counts(matrix: Matrix) -> bool:
