@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from aidocell.report.columns import Columns
+from aidocell.rows import RANGE
+
 __all__ = ["GRID_EDGES", "METRICS", "Histogram", "Metric", "QcSummary", "summarise"]
 
 
@@ -83,8 +86,8 @@ class QcSummary:
     grid_left_out: np.ndarray = field(repr=False)
 
 
-def summarise(table: pd.DataFrame) -> QcSummary:
-    """Summarise a QC table.
+def summarise(table: pd.DataFrame | Columns) -> QcSummary:
+    """Summarise a QC table, holding one or two of its columns at a time.
 
     Parameters
     ----------
@@ -93,23 +96,37 @@ def summarise(table: pd.DataFrame) -> QcSummary:
         that were applied, ``{metric: {"lower" or "upper": {"value", "source"}}}``.
     """
     kept = table["kept"].to_numpy(bool)
-    measured = [m for m in METRICS if m in table and table[m].notna().any()]
+    measured = {m: _measured(table[m], kept, METRICS[m]) for m in METRICS if m in table}
+    medians = {m: median for m, (median, _) in measured.items() if median is not None}
     return QcSummary(
         cells=len(table),
         kept=int(kept.sum()),
-        reasons=_reasons(table.loc[~kept, "reason"]),
-        medians={m: float(table.loc[kept, m].median()) for m in measured},
+        reasons=_reasons(table["reason"][~kept]),
+        medians=medians,
         bounds=_bounds(table.attrs.get("bounds", {})),
-        histograms={m: _histogram(table[m].to_numpy(float), kept, METRICS[m]) for m in measured},
-        grid_kept=_grid(table[kept]),
-        grid_left_out=_grid(table[~kept]),
+        histograms={m: histogram for m, (_, histogram) in measured.items() if m in medians},
+        **_grids(table, kept),
     )
+
+
+def _measured(
+    column: pd.Series, kept: np.ndarray, metric: Metric
+) -> tuple[float | None, Histogram | None]:
+    """Median over the kept cells and histogram; None where no cell has a value."""
+    if not column.notna().any():
+        return None, None
+    values = column.to_numpy(np.float64)
+    histogram = _histogram(values, kept, metric)
+    known = values[kept & ~np.isnan(values)]
+    median = np.median(known, overwrite_input=True) if len(known) else np.nan
+    return float(median), histogram
 
 
 def _reasons(reasons: pd.Series) -> dict[str, int]:
     """Count each reason; as the same few texts recur, split the distinct ones only."""
     counts: Counter[str] = Counter()
-    for text, cells in reasons.value_counts().items():
+    sizes = reasons.value_counts()
+    for text, cells in sizes[sizes > 0].items():
         for reason in str(text).split("; "):
             counts[reason] += int(cells)
     return dict(counts.most_common())
@@ -124,17 +141,30 @@ def _bounds(bounds: Mapping[str, Mapping]) -> dict[str, tuple[float | None, floa
 
 
 def _histogram(values: np.ndarray, kept: np.ndarray, metric: Metric) -> Histogram:
-    clipped = np.clip(values, metric.edges[0], metric.edges[-1])
-    known = np.isfinite(clipped)  # a cell without counts has no shares
-    return Histogram(
-        np.histogram(clipped[known & kept], metric.edges)[0],
-        np.histogram(clipped[known & ~kept], metric.edges)[0],
-    )
+    both = np.zeros((2, len(metric.edges) - 1), np.int64)
+    for start in range(0, len(values), RANGE):
+        part, chosen = values[start : start + RANGE], kept[start : start + RANGE]
+        clipped = np.clip(part, metric.edges[0], metric.edges[-1])
+        known = np.isfinite(clipped)  # a cell without counts has no shares
+        both[0] += np.histogram(clipped[known & chosen], metric.edges)[0]
+        both[1] += np.histogram(clipped[known & ~chosen], metric.edges)[0]
+    return Histogram(*both)
 
 
-def _grid(table: pd.DataFrame) -> np.ndarray:
-    columns = [
-        np.clip(table[m].to_numpy(float), GRID_EDGES[0], GRID_EDGES[-1])
-        for m in ("total_counts", "n_genes_by_counts")
-    ]
-    return np.histogram2d(*columns, bins=(GRID_EDGES, GRID_EDGES))[0].astype(int)
+def _grids(table: pd.DataFrame | Columns, kept: np.ndarray) -> dict[str, np.ndarray]:
+    counts, genes = (_bins(table[m]) for m in ("total_counts", "n_genes_by_counts"))
+    grids = np.zeros((2, len(GRID_EDGES) - 1, len(GRID_EDGES) - 1), int)
+    for start in range(0, len(kept), RANGE):
+        part = slice(start, start + RANGE)
+        np.add.at(grids, ((~kept[part]).astype(int), counts[part], genes[part]), 1)
+    return {"grid_kept": grids[0], "grid_left_out": grids[1]}
+
+
+def _bins(column: pd.Series) -> np.ndarray:
+    """The bin of the grid that each value falls into, the last edge belonging to the last bin."""
+    values, bins = column.to_numpy(), np.empty(len(column), np.uint8)
+    for start in range(0, len(values), RANGE):
+        part = np.clip(values[start : start + RANGE], GRID_EDGES[0], GRID_EDGES[-1])
+        place = np.searchsorted(GRID_EDGES, part, side="right") - 1
+        bins[start : start + RANGE] = np.minimum(place, len(GRID_EDGES) - 2)
+    return bins

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from aidocell.counts.qc import read_qc
 from aidocell.files import read_json
 from aidocell.records import read_record
 from aidocell.report.annotation import Annotation, read_annotation
@@ -20,14 +20,18 @@ from aidocell.report.cellmap import (
     extra_columns,
     read_map,
 )
+from aidocell.report.columns import Columns
 from aidocell.report.jobs import Job, read_jobs
 from aidocell.report.origin import require_one_sample, require_one_study
 from aidocell.report.qcsummary import METRICS, QcSummary, summarise
 from aidocell.report.settings import ReportSettings
 from aidocell.report.verdicts import Figures, Verdict, judge
+from aidocell.rows import RANGE
 from aidocell.store import StoreReader
 
 __all__ = ["Sample", "Study", "load_study"]
+
+_TAKEN = {*METRICS, "sample"}  # what the map can be coloured by without the cells' own columns
 
 
 @dataclass(frozen=True)
@@ -172,9 +176,10 @@ def _read_sample(
         verdict = judge(Figures(), settings.verdict, refused=_refusal(audit))
         return Sample(name=name, audit=audit, verdict=verdict), pd.DataFrame()
     qc_path = folder / "qc.parquet"
-    qc_table = read_qc(qc_path) if qc_path.is_file() else None
+    qc_table = Columns(qc_path) if qc_path.is_file() else None
     qc = None if qc_table is None else summarise(qc_table)
-    embedded, provenance, obs = _embeddings(folder / "embeddings.zarr.zip")
+    on_map = _barcodes(cells, name)
+    embedded, provenance, own = _embeddings(folder / "embeddings.zarr.zip", on_map)
     plan = _record(folder / "shards.json")
     require_one_sample(
         folder,
@@ -196,8 +201,17 @@ def _read_sample(
         figures=figures,
         verdict=judge(figures, settings.verdict, refused=""),
     )
-    on_map = cells.table.index[cells.table["sample"] == name] if cells else pd.Index([])
-    return sample, _colour_columns(name, qc_table, obs, on_map)
+    measured = pd.DataFrame(index=on_map) if qc is None else qc_table.of(on_map, [*qc.histograms])
+    columns = pd.concat([measured, own], axis=1)
+    return sample, columns.set_axis(name + ":" + columns.index.astype(str))
+
+
+def _barcodes(cells: CellMap | None, sample: str) -> pd.Index:
+    """The cells of a sample that are on the map, as the sample itself calls them."""
+    if cells is None:
+        return pd.Index([], dtype=object)
+    names = cells.table.index[cells.table["sample"] == sample]
+    return names.str.removeprefix(f"{sample}:")
 
 
 def _figures(audit: Mapping[str, object], qc: QcSummary | None) -> Figures:
@@ -218,25 +232,21 @@ def _refusal(audit: Mapping[str, object]) -> str:
     return f"{error['what']} ({error['id']}); {error['fix']}"
 
 
-def _embeddings(path: Path) -> tuple[int | None, dict, pd.DataFrame]:
+def _embeddings(path: Path, on_map: pd.Index) -> tuple[int | None, dict, pd.DataFrame]:
+    """Number of cells, provenance, and the text columns of the cells on the map."""
     if not path.is_file():
-        return None, {}, pd.DataFrame()
+        return None, {}, pd.DataFrame(index=on_map)
     with StoreReader(path) as store:
-        return len(store.obs), store.provenance, store.obs
+        obs = store.table(_marked(store, on_map), [c for c in store.columns if c not in _TAKEN])
+        texts = [c for c in obs if not pd.api.types.is_numeric_dtype(obs[c])]
+        return store.shape[0], store.provenance, obs[texts].reindex(on_map)
 
 
-def _colour_columns(
-    name: str, qc_table: pd.DataFrame | None, obs: pd.DataFrame, on_map: pd.Index
-) -> pd.DataFrame:
-    parts = []
-    if qc_table is not None:
-        metrics = [m for m in METRICS if m in qc_table and qc_table[m].notna().any()]
-        indexed = qc_table.set_index(name + ":" + qc_table["cell"].astype(str))[metrics]
-        parts.append(indexed[~indexed.index.duplicated()].reindex(on_map))
-    taken = {*METRICS, "sample"}
-    own = obs[[c for c in obs if c not in taken and not pd.api.types.is_numeric_dtype(obs[c])]]
-    own = own.set_axis(name + ":" + obs.index.astype(str)) if len(obs) else own
-    return pd.concat([*parts, own.reindex(on_map)], axis=1)
+def _marked(store: StoreReader, cells: pd.Index) -> np.ndarray:
+    """Which cells of the store are among `cells`; boolean."""
+    starts = range(0, store.shape[0], RANGE)
+    parts = [store.cells(start, start + RANGE).isin(cells) for start in starts]
+    return np.concatenate([np.zeros(0, bool), *parts])
 
 
 def _coloured(
