@@ -339,7 +339,7 @@ def record(arguments: argparse.Namespace, cells: int, found: dict) -> None:
     sizes[str(cells)] = {**sizes.get(str(cells), {}), **found}
     counts = "of million.py" if arguments.counts else f"{COUNTS_PER_CELL} a cell, made up"
     stand_in = f"random vectors, {WIDTH} wide, in shards of {arguments.shard_cells:,} cells"
-    described = {"embeddings": stand_in, "counts": counts, "annotate": "knn and majority alone"}
+    described = {"embeddings": stand_in, "counts": counts}
     write_json(arguments.output, {"machine": machine(), **described, "cells": sizes})
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aidocell.rows import RANGE
@@ -47,21 +48,31 @@ class Columns:
         if name == "reason":
             table = pq.read_table(self._path, columns=[name], read_dictionary=[name])
             return table.to_pandas()[name]
-        with pq.ParquetFile(self._path) as file:
+        with self._opened() as file:
             dtype = file.schema_arrow.field(name).type.to_pandas_dtype()
-            values, filled = np.empty(len(self), dtype), 0
-            for batch in file.iter_batches(RANGE, columns=[name]):
-                values[filled : filled + len(batch)] = batch[name].to_numpy(zero_copy_only=False)
-                filled += len(batch)
+        values, filled = np.empty(len(self), dtype), 0
+        for part in self._ranges(name):
+            values[filled : filled + len(part)] = part.to_numpy(zero_copy_only=False)
+            filled += len(part)
         return pd.Series(values, name=name)
 
     def of(self, cells: pd.Index, columns: Sequence[str]) -> pd.DataFrame:
         """Some columns of some cells, indexed by cell; cells that the table lacks are missing values."""
-        names = ["cell", *columns]
-        with pq.ParquetFile(self._path) as file:
-            parts = [file.schema_arrow.empty_table().to_pandas()[names]]
-            for batch in file.iter_batches(RANGE, columns=names):
-                part = batch.to_pandas()
-                parts.append(part[part["cell"].isin(cells)])
-        table = pd.concat(parts, ignore_index=True).set_index("cell")[list(columns)]
+        wanted, names = [np.zeros(0, bool)], []
+        for part in self._ranges("cell"):
+            found = pd.Index(part.to_pandas())
+            wanted.append(found.isin(cells))
+            names += found[wanted[-1]].tolist()
+        marked = np.concatenate(wanted)
+        values = {name: self[name].to_numpy()[marked] for name in columns}
+        table = pd.DataFrame(values, index=pd.Index(names, dtype=object))
         return table[~table.index.duplicated()].reindex(cells)
+
+    def _ranges(self, name: str) -> Iterator[pa.Array]:
+        """One column, a range of cells at a time."""
+        with self._opened() as file:
+            for batch in file.iter_batches(RANGE, columns=[name], use_threads=False):
+                yield batch[name]
+
+    def _opened(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self._path, pre_buffer=False)  # or it reads far ahead
