@@ -27,7 +27,11 @@ __all__ = [
     "write_json",
 ]
 
-_MARKS = ("classifier.json", "summary.json")  # what every folder that a command writes holds
+_MARKS = (
+    "classifier.json",
+    "summary.json",
+    "report.html",
+)  # what every folder that a command writes holds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.EUCLEAN)
 _NOT_WRITABLE = (

@@ -5,6 +5,7 @@ The work is that of :mod:`aidocell.sharding`, one shard after another.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 from aidocell.blocks import BLOCK_CELLS
 from aidocell.counts import InputOptions, open_counts
 from aidocell.counts.align import align_file
+from aidocell.counts.audit import input_sha256
 from aidocell.embedding import Runtime, require_pooling, resolve_runtime
 from aidocell.errors import InputError
 from aidocell.files import refuse_existing, remove
@@ -23,11 +25,14 @@ from aidocell.genes import vocabulary_of
 from aidocell.lock import hold
 from aidocell.model import AidoCell, checkpoint_info, load_model
 from aidocell.provenance import REVISION, require_same
+from aidocell.records import read_record, write_record
 from aidocell.sharding import embed_shards
 from aidocell.store import SUFFIX, StoreReader, verify
 from aidocell.tasks.classifier import Classifier
 
 __all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
+
+log = logging.getLogger(__name__)
 
 
 def embed_file(
@@ -226,16 +231,36 @@ def _aligned(
         with StoreReader(source) as store:
             if store.provenance.get("genes_sha256") == network.genes.sha256 and store.shape[1]:
                 return source
-    counts = work / f"counts{SUFFIX}"
-    align_file(
-        source,
-        counts,
-        options=options,
-        vocabulary=network.genes,
-        min_share=min_share,
-        overwrite=True,
-    )
+    counts, record = work / f"counts{SUFFIX}", work / "aligned.json"
+    asked = {
+        **options.made_from(input_sha256(source)),
+        "genes_sha256": network.genes.sha256,
+        "revision": REVISION["align"],
+        "min_share": min_share,
+    }
+    if not _is_aligned(counts, record, asked):
+        align_file(
+            source,
+            counts,
+            options=options,
+            vocabulary=network.genes,
+            min_share=min_share,
+            overwrite=True,
+        )
+        write_record(record, asked)
     return counts
+
+
+def _is_aligned(counts: Path, record: Path, asked: dict[str, Any]) -> bool:
+    """Whether a run that was killed left the counts that this one needs, whole."""
+    if not record.exists() or not counts.exists():
+        return False
+    try:
+        verify(counts)
+        return read_record(record) == asked
+    except InputError as error:
+        log.warning("aligning again: %s", error)
+        return False
 
 
 def _is_result(

@@ -295,6 +295,43 @@ def test_a_damaged_shard_of_a_killed_embed_is_made_again(
     assert sha256(output) == sha256(tmp_path / "expected.zarr.zip")
 
 
+@pytest.mark.parametrize(
+    ("harm", "alignments"), [("none", 0), ("counts", 1), ("record", 1), ("input", 1)]
+)
+def test_a_killed_embed_aligns_again_only_what_is_not_there_whole(
+    tmp_path, tiny_checkpoint, monkeypatch, harm, alignments
+):
+    source, output = tmp_path / "cells.h5ad", tmp_path / "e.zarr.zip"
+    make_cells(40).write_h5ad(source)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aidocell.standalone.gather", killed)
+        with pytest.raises(KeyboardInterrupt):
+            embed_file(source, tiny_checkpoint, output)
+    if harm == "input":
+        make_cells(40, seed=9).write_h5ad(source)
+    elif harm != "none":
+        name = {"counts": "counts.zarr.zip", "record": "aligned.json"}[harm]
+        harmed = tmp_path / ".e.zarr.zip.partial" / name
+        content = bytearray(harmed.read_bytes())
+        content[len(content) // 2] ^= 1
+        harmed.write_bytes(content)
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(args)
+        return align_file(*args, **options)
+
+    monkeypatch.setattr("aidocell.standalone.align_file", counted)
+    embed_file(source, tiny_checkpoint, output)
+    assert len(calls) == alignments
+    embed_file(source, tiny_checkpoint, tmp_path / "expected.zarr.zip")
+    assert sha256(output) == sha256(tmp_path / "expected.zarr.zip")
+
+
 def test_shard_holds_names_and_vectors_alone(tmp_path, counts, tiny_checkpoint):
     run_shards(counts, tiny_checkpoint, tmp_path, size=20)
     shard = read_store(tmp_path / "20-40.zarr.zip")

@@ -11,7 +11,15 @@ from pathlib import Path
 from aidocell.errors import InputError, MachineError
 from aidocell.files import sha256_file
 
-__all__ = ["WEIGHTS_FILES", "HubFolder", "answers", "cached_config", "fetch", "is_cached", "is_hub_id"]
+__all__ = [
+    "WEIGHTS_FILES",
+    "HubFolder",
+    "answers",
+    "cached_config",
+    "fetch",
+    "is_cached",
+    "is_hub_id",
+]
 
 logger = logging.getLogger(__name__)
 
