@@ -214,7 +214,9 @@ class Dense:
         step = max(_DENSE_BYTES // max(self.shape[1] * self.dtype.itemsize, 1), 1)
         for begin in range(start, stop, step):
             with reading(self.path, f"the matrix of {self.where}"):
-                yield sparse.csr_matrix(self.array[begin : min(begin + step, stop)])
+                block = self.array[begin : min(begin + step, stop)]
+            # scipy has no matrices of half precision
+            yield sparse.csr_matrix(block.astype(np.float32) if block.dtype == "f2" else block)
 
 
 def open_matrix(node: Node, *, path: Path, where: str) -> Matrix:
