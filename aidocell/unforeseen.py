@@ -7,11 +7,12 @@ from aidocell.files import raise_if_disk_failed
 
 __all__ = ["in_users_terms", "raise_if_machine_failed"]
 
-# PyTorch, safetensors and threads raise no MemoryError.
+# PyTorch, safetensors, threads and the loading of libraries raise no MemoryError.
 _TOO_LITTLE_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     "Cannot allocate memory",
     "can't start new thread",
+    "failed to map segment from shared object",
 )
 
 

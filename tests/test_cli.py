@@ -162,7 +162,7 @@ def test_the_help_of_every_command_has_an_example(run, words):
 
 
 def test_the_promised_commands_are_there():
-    promised = "check, align, embed, annotate train, annotate apply, annotate evaluate, verify, export, doctor, recover, status"
+    promised = "check, align, embed, annotate train, annotate apply, annotate evaluate, verify, export, doctor, plan, recover, status"
     assert {" ".join(words) for words in all_commands()} == set(promised.split(", "))
 
 
@@ -625,37 +625,13 @@ def test_embedding_goes_on_after_the_disk_was_full(run, cells, embedded, tmp_pat
     assert names(tmp_path) == ["x.zarr.zip"]
 
 
-class Gpu:
-    """A network's forward that runs out of memory some times."""
-
-    def __init__(self, monkeypatch, times: float):
-        self.left, self.forward = times, AidoCell.forward
-        monkeypatch.setattr(AidoCell, "forward", lambda model, values: self(model, values))
-
-    def __call__(self, model, values):
-        if self.left > 0:
-            self.left -= 1
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return self.forward(model, values)
-
-
-def test_a_gpu_that_is_full_once_gets_half_the_batch_and_nothing_is_lost(
-    run, cells, embedded, tmp_path, monkeypatch
-):
-    Gpu(monkeypatch, 2)
-    words = ("embed", cells, "--model", TINY, "--output", tmp_path / "x.zarr.zip")
-    answer = run(*words, "--batch-size", "8")
-    assert answer.status == 0
-    assert "at 8 cells a batch; going on with 4" in answer.err
-    assert "at 4 cells a batch; going on with 2" in answer.err
-    assert "Embedding: 60 of 60" in answer.err
-    assert (tmp_path / "x.zarr.zip").read_bytes() == embedded.read_bytes()
-
-
 def test_a_gpu_that_holds_not_one_cell_is_told_with_what_would_fit(
     run, cells, tmp_path, monkeypatch
 ):
-    Gpu(monkeypatch, float("inf"))
+    def out_of_memory(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AidoCell, "forward", out_of_memory)
     answer = run(
         "embed", cells, "--model", TINY, "--output", tmp_path / "x.zarr.zip", "--batch-size", "4"
     )

@@ -262,6 +262,7 @@ def test_the_slurm_jobs_of_a_dead_run_are_cancelled_first(slurm_study, cluster, 
 
 def test_a_second_time_there_is_nothing_to_do(slurm_study, cluster, caplog):
     recover(slurm_study / "results")
+    caplog.clear()
     with caplog.at_level(logging.INFO, logger="aidocell"):
         recover(slurm_study / "results")
     assert caplog.messages == []

@@ -724,14 +724,16 @@ def test_a_time_limit_that_is_none_is_named(values, tmp_path, monkeypatch, given
         read_counts(write(values, tmp_path, "h5ad-csr"))
 
 
-def test_a_disk_that_fails_on_the_first_bytes_is_damage(values, tmp_path, monkeypatch):
+def test_a_disk_that_fails_on_the_first_bytes_is_not_the_file_s_fault(
+    values, tmp_path, monkeypatch
+):
     path = write(values, tmp_path, "h5ad-csr")
 
     def fail(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(formats, "_is_hdf5", fail)
-    with pytest.raises(InputError, match=r"E_FILE_DAMAGED.*Input/output error"):
+    with pytest.raises(MachineError, match=r"E_DISK_FAILED.*Input/output error"):
         read_counts(path)
 
 
