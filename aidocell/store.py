@@ -31,6 +31,7 @@ from aidocell.h5ad import copy_group
 from aidocell.rows import copy_table, index_of, read_table, rows_of
 from aidocell.seal import SUFFIX, comes_back, damaged, pack, read_seal, require_file, verify
 from aidocell.unforeseen import raise_if_machine_failed
+from aidocell.zarrthread import start_zarr
 
 __all__ = [
     "EMBEDDING",
@@ -120,6 +121,7 @@ class StoreReader:
         with _reading(self.path):
             read_seal(self.path)  # a store cut short by less than its comment would open
             _require_all_chunks(self.path)
+            start_zarr()
             self._store = zarr.storage.ZipStore(self.path, mode="r")
             self._group = zarr.open_group(self._store, mode="r")
             self.shape = tuple(index_of(self._group[name]).shape[0] for name in ("obs", "var"))
@@ -214,6 +216,7 @@ def new_store(
             "E_USAGE", f"the output {path} is no {SUFFIX} file", fix=f"name it NAME{SUFFIX}"
         )
     refuse_existing(path, overwrite=overwrite)
+    start_zarr()
     with atomic(path) as temporary:
         folder = temporary.with_name(temporary.name + ".folder")
         try:

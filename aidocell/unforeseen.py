@@ -7,10 +7,11 @@ from aidocell.files import raise_if_disk_failed
 
 __all__ = ["in_users_terms", "raise_if_machine_failed"]
 
-# PyTorch, safetensors, threads and the loading of libraries raise no MemoryError.
+# PyTorch, safetensors, Zstandard, threads and the loading of libraries raise no MemoryError.
 _TOO_LITTLE_MEMORY = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "Cannot allocate memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
     "can't start new thread",
     "failed to map segment from shared object",
 )
@@ -20,7 +21,7 @@ def in_users_terms(error: Exception) -> AidocellError | None:
     """The error that stands for a failing disk, too little memory or no permission; None for a bug."""
     if isinstance(error, AidocellError):
         return error
-    if isinstance(error, MemoryError) or any(text in str(error) for text in _TOO_LITTLE_MEMORY):
+    if isinstance(error, MemoryError) or _tells_of_memory(error):
         return MachineError(
             "E_MEMORY",
             "the memory of this machine does not suffice",
@@ -35,6 +36,10 @@ def in_users_terms(error: Exception) -> AidocellError | None:
         except MachineError as failed:
             return failed
     return None
+
+
+def _tells_of_memory(error: Exception) -> bool:
+    return any(words in str(error).lower() for words in _TOO_LITTLE_MEMORY)
 
 
 def raise_if_machine_failed(error: Exception) -> None:

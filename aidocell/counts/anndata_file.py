@@ -18,6 +18,7 @@ from aidocell.counts.frames import Node, attribute, read_cells, read_frame
 from aidocell.counts.matrix import Matrix, open_matrix
 from aidocell.counts.opened import Opened, layer_missing
 from aidocell.errors import InputError
+from aidocell.zarrthread import start_zarr
 
 __all__ = ["open_anndata", "verify_if_ours"]
 
@@ -72,6 +73,7 @@ def _open_root(located: Located, stack: ExitStack) -> Node:
     with reading(located.path, "the file"):
         if located.kind == "h5ad":
             return stack.enter_context(h5py.File(located.path, "r", locking=False))
+        start_zarr()
         if located.kind == "zarr":
             return zarr.open_group(located.path, mode="r")
         packed = stack.enter_context(zarr.storage.ZipStore(located.path, mode="r"))
