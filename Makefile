@@ -30,11 +30,11 @@ demo: env
 	@echo "Open results/report/report.html in a browser."
 
 test: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Kills, faults and damage by the hundred: an hour on a slow machine.
 test-long: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 lint: env
 	$(BIN)/ruff check .

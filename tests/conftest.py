@@ -8,6 +8,11 @@ import pytest
 from small import ROOT, TINY, make_cells
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that wait most: Slurm, then Snakemake; the others fill the time beside."""
+    items.sort(key=lambda item: [item.get_closest_marker(m) is None for m in ("slurm", "workflow")])
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

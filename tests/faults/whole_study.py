@@ -78,6 +78,7 @@ class SmallStudy:
         self.annotate(self.results / "study/annotate")
         self.report(self.results / "report")
         self.list_outputs()
+        self.embedded = self.report_of_embeddings()
         self.classifier = load_classifier(self.results / "study/annotate/classifier").content
         return self
 
@@ -171,6 +172,11 @@ class SmallStudy:
     def report(self, output: Path) -> None:
         write_report(self.results, _SHEET, output, config=self.config)
 
+    def report_of_embeddings(self) -> list[tuple]:
+        """What the report takes from the stores of embeddings, and these are not read whole for it."""
+        samples = load_study(self.results, _SHEET, config=self.config).samples
+        return [(sample.name, sample.embedded, sample.provenance) for sample in samples]
+
     def list_outputs(self) -> None:
         files = sorted(path for path in self.results.rglob("*") if path.is_file())
         outputs: dict[str, list[str]] = {}
@@ -224,7 +230,10 @@ def readers(study: SmallStudy, path: str, scratch: Path) -> list[Callable[[], ob
             lambda: study.map(scratch / "t"),
             report,
         ],
-        "embeddings.zarr.zip": [lambda: study.map(scratch / "t"), report],
+        "embeddings.zarr.zip": [
+            lambda: study.map(scratch / "t"),
+            lambda: study.report_of_embeddings() == study.embedded,
+        ],
         "map.parquet": [report],
     }
     if "/shards/" in path:
@@ -354,6 +363,8 @@ def used_by(study: SmallStudy, damage: Damage, scratch: Path) -> list[str]:
 def _same_as_ever(study: SmallStudy, damage: Damage, scratch: Path) -> bool:
     """Whether what was written is what stands in the results."""
     store, annotated = scratch / "out.zarr.zip", scratch / "t/summary.json"
+    if (admission := scratch / "t.tsv").exists():
+        return admission.read_bytes() == (study.results / "admission.tsv").read_bytes()
     if annotated.exists():
         tables = study.results / "study/annotate"
         return annotated.read_bytes() == (tables / "summary.json").read_bytes()
