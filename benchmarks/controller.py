@@ -151,7 +151,7 @@ def live(folder: Path, given: argparse.Namespace) -> dict:
     """The whole study with stand-in work under the local executor."""
     many = ("--cores", str(given.cores), "--resources", f"gpu={given.cores}")
     whole = snakemake(folder, *many)
-    return {**whole, "cores": given.cores, **gaps(folder / "times")}
+    return {**whole, "jobs_at_a_time": given.cores, **gaps(folder / "times")}
 
 
 def gaps(path: Path) -> dict:
