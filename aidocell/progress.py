@@ -15,8 +15,10 @@ _SECONDS_BETWEEN_LINES = 30
 
 
 @contextmanager
-def progress(what: str, total: int, *, unit: str = "cells") -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int, *, unit: str = "cells") -> Iterator[Callable[..., None]]:
     """Give a function that is told how many more units are done.
+
+    With ``saved=True`` they were done by an earlier run, and say nothing of how fast this one is.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ def progress(what: str, total: int, *, unit: str = "cells") -> Iterator[Callable
 
 
 @contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _bar(what: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -42,7 +44,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         task = bars.add_task(what, total=total, rate="")
 
-        def advance(done: int) -> None:
+        def advance(done: int, *, saved: bool = False) -> None:
             bars.update(task, advance=done)
             now = bars.tasks[0].speed
             bars.update(task, rate=f"{speed(now)} {unit}/s" if now else "")
@@ -51,18 +53,21 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _lines(what: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
     began = last = time.monotonic()
-    finished = 0
+    finished = earlier = 0
 
-    def advance(done: int) -> None:
-        nonlocal finished, last
+    def advance(done: int, *, saved: bool = False) -> None:
+        nonlocal earlier, finished, last
         finished += done
+        earlier += done if saved else 0
         now = time.monotonic()
-        if finished and (now - last >= _SECONDS_BETWEEN_LINES or finished == total):
+        made = finished - earlier
+        due = made and now - last >= _SECONDS_BETWEEN_LINES
+        if due or (finished and finished == total):
             last = now
-            rate = finished / max(now - began, 1e-9)
-            left = (total - finished) / rate
+            rate = made / max(now - began, 1e-9)
+            left = (total - finished) / max(rate, 1e-9)
             log.info(
                 "%s: %d of %d %s, %s %s/s, %s left",
                 what,

@@ -101,7 +101,7 @@ def run_shard(
     output: Path,
     runtime: Runtime,
     batch_size: int | str,
-    advance: Callable[[int], None],
+    advance: Callable[..., None],
     *,
     block_cells: int = BLOCK_CELLS,
 ) -> None:
@@ -119,7 +119,7 @@ def run_shard(
     done = blocks[-1].stop if blocks else start
     if blocks:
         log.info("%d of %d cells were saved by an earlier run", done - start, stop - start)
-        advance(done - start)
+        advance(done - start, saved=True)
     embedder = Embedder(
         network,
         measured=store.var["measured"].to_numpy(bool),
@@ -170,7 +170,7 @@ def embed_shards(
         for start, stop in plan["shards"]:
             shards.append(work / plan["key"] / f"{start}-{stop}{SUFFIX}")
             if _is_whole(shards[-1]):
-                advance(stop - start)
+                advance(stop - start, saved=True)
                 continue
             run_shard(
                 network,

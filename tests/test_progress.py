@@ -53,6 +53,19 @@ def test_units_and_long_waits_are_written_out(clock, lines):
     assert lines() == ["Reading: 1000 of 100000 rows, 0.278 rows/s, 99:00:00 left"]
 
 
+def test_what_an_earlier_run_saved_is_counted_and_makes_this_one_no_faster(clock, lines):
+    with progress("Embedding", 100) as advance:
+        advance(60, saved=True)
+        clock(40)
+        advance(20)
+        clock(40)
+        advance(20)
+    assert lines() == [
+        "Embedding: 80 of 100 cells, 0.5 cells/s, 0:00:40 left",
+        "Embedding: 100 of 100 cells, 0.5 cells/s, 0:00:00 left",
+    ]
+
+
 @pytest.mark.parametrize("total", [0, 5])
 def test_before_anything_is_done_there_is_nothing_to_say(clock, lines, total):
     with progress("Embedding", total) as advance:

@@ -1,3 +1,4 @@
+import glob
 import hashlib
 import os
 import signal
@@ -240,7 +241,9 @@ def wait_for(condition, process):
 
 
 def saved_blocks(output):
-    return list(output.parent.glob(f".{output.name}.partial/*/.*.partial/[0-9]*.parquet"))
+    # unlike pathlib, it does not mind folders that vanish meanwhile
+    pattern = f"{output.parent}/.{output.name}.partial/*/.*.partial/[0-9]*.parquet"
+    return [Path(name) for name in glob.glob(pattern, include_hidden=True)]  # noqa: PTH207
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
