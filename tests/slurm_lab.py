@@ -35,6 +35,7 @@ def slurm_answers() -> bool:
 
 NEEDS_SLURM = [
     pytest.mark.slurm,
+    pytest.mark.timeout(1800),  # a job of the lab takes half a minute or more
     pytest.mark.workflow,
     pytest.mark.skipif(
         not slurm_answers(), reason="no Slurm here; tests/slurm/slurm-up.sh starts one"

@@ -47,7 +47,9 @@ class Study:
         (self.folder / "samples.tsv").write_text("\n".join([header, *lines]) + "\n")
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=580)
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=1200
+        )
         assert not check or done.returncode == 0, done.stderr[-4000:]
         return done
 

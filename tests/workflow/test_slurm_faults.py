@@ -15,7 +15,7 @@ from slurm_lab import NEEDS_SLURM, SMALL, aidocell, done, jobs_of, run, until, u
 
 from aidocell.manifest import find_damage
 
-pytestmark = [*NEEDS_SLURM, pytest.mark.timeout(3000)]
+pytestmark = [*NEEDS_SLURM, pytest.mark.long, pytest.mark.timeout(3000)]
 LIMITS = {"AIDOCELL_SLURM_PREEMPTED_SECONDS": "5", "AIDOCELL_SLURM_LOST_SECONDS": "5"}
 LAB = Path(os.environ.get("SLURM_LAB_DIR", "/var/lib/slurm-lab"))
 LIVING = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
@@ -126,7 +126,6 @@ def _cmdline(pid: int) -> bytes:
         return b""
 
 
-@pytest.mark.long
 def test_a_run_survives_every_fault_of_its_cluster(slurm_study, finished_study, tmp_path):
     hidden = squeue_that_hides(tmp_path / "bin")
     process = start(
