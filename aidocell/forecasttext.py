@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aidocell.errors import printable
 from aidocell.forecast import ASSUMPTIONS, Forecast, SampleForecast
+from aidocell.texttable import table_lines
 
 __all__ = ["forecast_lines"]
 
+_NUMBERS = (1, 3, 4, 5, 6)  # columns of the table
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -39,12 +39,20 @@ def forecast_lines(found: Forecast) -> list[str]:
         )
     )
     refused = [f"left out: {printable(s.sample)}: {s.problem}" for s in found.samples if s.problem]
-    return [*_table(rows), *refused, "", *_figures(found), "", *_after(found), *_assumed(found)]
+    return [
+        *table_lines(rows, right=_NUMBERS),
+        *refused,
+        "",
+        *_figures(found),
+        "",
+        *_after(found),
+        *_assumed(found),
+    ]
 
 
 def _row(sample: SampleForecast) -> tuple[str, ...]:
     return (
-        printable(sample.sample),
+        sample.sample,
         f"{sample.cells:,}",
         sample.known_from,
         f"{sample.shards:,}",
@@ -52,18 +60,6 @@ def _row(sample: SampleForecast) -> tuple[str, ...]:
         _size(sample.counts_bytes),
         _size(sample.embeddings_bytes),
     )
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = {0, 2}
-    return [
-        "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _figures(found: Forecast) -> list[str]:

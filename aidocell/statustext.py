@@ -9,6 +9,7 @@ from typing import Any
 from aidocell.errors import printable
 from aidocell.progress import clock, speed
 from aidocell.status import SAMPLE_STAGES, STATES, Job, Sample, Status
+from aidocell.texttable import table_lines
 
 __all__ = ["describe", "failure_table", "plain"]
 
@@ -57,7 +58,7 @@ def plain(status: Status) -> dict[str, Any]:
 def failure_table(jobs: Sequence[Job]) -> list[str]:
     """Lines of a table: job, error id, first line, log file; of many jobs the first ones."""
     rows = [(job.name, _id(job), _line(job), str(job.path)) for job in jobs[:_JOBS_SHOWN]]
-    return [*_table([("job", "error", "first line", "log"), *rows]), *_more(jobs)]
+    return [*table_lines([("job", "error", "first line", "log"), *rows]), *_more(jobs)]
 
 
 def _more(jobs: Sequence[Job]) -> list[str]:
@@ -116,7 +117,7 @@ def _stages(status: Status) -> list[str]:
         for stage, counted in status.counts().items()
     ]
     study = ", ".join(f"{stage} {job.state}" for stage, job in status.study.items())
-    return [*_table([("stage", *STATES), *rows]), *([f"study: {study}"] if study else [])]
+    return [*table_lines([("stage", *STATES), *rows]), *([f"study: {study}"] if study else [])]
 
 
 def _cells(status: Status) -> list[str]:
@@ -149,7 +150,7 @@ def _samples(samples: Sequence[Sample]) -> list[str]:
     ]
     more = len(open_ones) - len(rows)
     return [
-        *(_table([("sample", "at", "shards"), *rows]) if rows else []),
+        *(table_lines([("sample", "at", "shards"), *rows]) if rows else []),
         *([f"and {more:,} more; --json has all"] if more else []),
     ]
 
@@ -176,7 +177,7 @@ def _silent(status: Status) -> list[str]:
     rows = [(job.name, *_last_seen(job), str(job.path)) for job in jobs[:_JOBS_SHOWN]]
     return [
         f"silent: no end in the log, and no sign of life for {status.silent_minutes:g} minutes:",
-        *_table([("job", "where", "for", "log"), *rows]),
+        *table_lines([("job", "where", "for", "log"), *rows]),
         *_more(jobs),
         *_advice(status, jobs),
     ]
@@ -212,13 +213,3 @@ def _line(job: Job) -> str:
         return "killed or lost: its log has no end"
     line = job.log.line
     return line if len(line) <= _LETTERS_SHOWN else f"{line[:_LETTERS_SHOWN]}…"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns side by side; the last is not padded."""
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in shown
-    ]
