@@ -16,6 +16,7 @@ from aidocell.temporaries import NAME_ADDED, remove, temporary_beside
 
 __all__ = [
     "atomic",
+    "folder_of",
     "fsync_folder",
     "json_bytes",
     "raise_if_disk_failed",
@@ -27,11 +28,8 @@ __all__ = [
     "write_json",
 ]
 
-_MARKS = (
-    "classifier.json",
-    "summary.json",
-    "report.html",
-)  # what every folder that a command writes holds
+# what every folder that a command writes holds
+_MARKS = ("classifier.json", "summary.json", "report.html")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.EUCLEAN)
 _NOT_WRITABLE = (
@@ -102,6 +100,11 @@ def raise_if_disk_failed(error: OSError, path: object) -> None:
         ) from error
 
 
+def folder_of(path: str | Path) -> Path:
+    """The nearest folder above `path` that is there, in which it would be made."""
+    return next(parent for parent in Path(path).absolute().parents if parent.exists())
+
+
 def require_space(path: str | Path, needed: int, *, what: str) -> None:
     """Refuse work whose result will not fit on the disk of `path`, before it begins.
 
@@ -119,7 +122,7 @@ def require_space(path: str | Path, needed: int, *, what: str) -> None:
     MachineError
         ``E_DISK_FULL``: less is free.
     """
-    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    folder = folder_of(path)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MachineError(
@@ -182,7 +185,7 @@ def refuse_existing(
         raise _not_writable(path, "it is a way to a folder, not a name")
     try:
         there = path.exists()
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        folder = folder_of(path)
         path.with_name(path.name + "x" * NAME_ADDED).exists()
     except OSError as error:
         raise _not_writable(path, str(error.strerror)) from error

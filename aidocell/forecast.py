@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from aidocell.configured import read_configured
 from aidocell.counts import open_counts
 from aidocell.errors import InputError
+from aidocell.files import folder_of
 from aidocell.jobmemory import memory_of_jobs
 from aidocell.model import ModelConfig
 from aidocell.model.hub import cached_config, is_hub_id
@@ -173,14 +174,13 @@ def forecast(results: str | Path, config_path: str | Path) -> Forecast:
         cells_per_second=embed["cells_per_second"],
     )
     jobs = read_jobs(results / "benchmarks", samples) if results.is_dir() else ()
-    there = next(folder for folder in results.absolute().parents if folder.exists())
     return Forecast(
         device="CPU" if embed["device"] == "cpu" else "GPU",
         rate=rate,
         samples=tuple(
             _sample(sample, results, config, shape, rate, jobs) for sample in samples.values()
         ),
-        free_bytes=shutil.disk_usage(there).free,
+        free_bytes=shutil.disk_usage(folder_of(results)).free,
         memory=memory_of_jobs(jobs),
     )
 
