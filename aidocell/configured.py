@@ -11,7 +11,7 @@ from aidocell.config import check_config
 from aidocell.errors import InputError
 from aidocell.study import Sample, locate, read_sheet
 
-__all__ = ["SCHEMA", "WORKFLOW", "read_configured", "read_yaml"]
+__all__ = ["SCHEMA", "WORKFLOW", "read_config", "read_configured", "read_samples", "read_yaml"]
 
 WORKFLOW = Path(__file__).resolve().parents[1]  # the clone that the package lies in
 SCHEMA = WORKFLOW / "workflow/schemas/config.schema.json"
@@ -34,10 +34,20 @@ def read_configured(path: str | Path) -> tuple[dict[str, Any], dict[str, Sample]
     if not SCHEMA.is_file():
         what = f"the workflow is not there: {SCHEMA} is missing"
         raise InputError("E_USAGE", what, fix="run this in a clone of the repository")
-    config = check_config(read_yaml(locate(str(path), WORKFLOW)), SCHEMA)
-    sheet = locate(config["samples"], WORKFLOW)
+    config = read_config(locate(str(path), WORKFLOW))
+    return config, read_samples(config)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The checked configuration of a file, its model located as the Snakefile does."""
+    config = check_config(read_yaml(path), SCHEMA)
     config["model"] = locate(config["model"], WORKFLOW)
-    return config, read_sheet(sheet, config, SCHEMA, root=WORKFLOW)
+    return config
+
+
+def read_samples(config: dict[str, Any]) -> dict[str, Sample]:
+    """The samples of a checked configuration's sheet, by name."""
+    return read_sheet(locate(config["samples"], WORKFLOW), config, SCHEMA, root=WORKFLOW)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aidocell.config import check_config
-from aidocell.configured import SCHEMA, WORKFLOW, read_yaml
+from aidocell.configured import SCHEMA, read_config, read_samples
 from aidocell.doctor.finding import Finding
 from aidocell.errors import InputError
-from aidocell.study import Sample, locate, read_sheet
+from aidocell.study import Sample
 
 __all__ = ["study_files"]
 
@@ -30,13 +29,12 @@ def study_files(path: str | Path) -> tuple[dict[str, Any] | None, list[Finding]]
         told = "not checked: the workflow is not beside this package; use that of its repository"
         return None, [Finding("config", True, told)]
     try:
-        config = check_config(read_yaml(path), SCHEMA)
+        config = read_config(path)
     except InputError as error:
         return None, [Finding.of("config", error)]
-    config["model"] = locate(config["model"], WORKFLOW)
     valid = Finding("config", True, f"{path} is valid")
     try:
-        samples = read_sheet(locate(config["samples"], WORKFLOW), config, SCHEMA, root=WORKFLOW)
+        samples = read_samples(config)
     except InputError as error:
         return config, [valid, Finding.of("sample sheet", error)]
     sheet = Finding("sample sheet", True, f"{len(samples):,} samples")
