@@ -12,11 +12,11 @@ from pathlib import Path
 
 from aidocell.errors import InputError
 
-__all__ = ["SUFFIX", "comes_back", "damaged", "pack", "read_seal", "require_file", "verify"]
+__all__ = ["MARK", "SUFFIX", "comes_back", "damaged", "pack", "read_seal", "require_file", "verify"]
 
 SUFFIX = ".zarr.zip"
-_COMMENT = b"aidocell sha256 "
-_COMMENT_SIZE = len(_COMMENT) + 64
+MARK = b"aidocell sha256 "  # comes before the digits of every seal
+_COMMENT_SIZE = len(MARK) + 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no time goes into the bytes
 
 
@@ -32,7 +32,7 @@ def pack(folder: Path, target: Path) -> None:
             with member.open("rb") as source, archive.open(info, "w") as sink:
                 while block := source.read(1 << 22):
                     sink.write(block)
-        archive.comment = _COMMENT + b"0" * 64
+        archive.comment = MARK + b"0" * 64
     seal = digest_head(target).encode()
     with target.open("r+b") as handle:
         handle.seek(-64, 2)
@@ -44,9 +44,9 @@ def read_seal(path: Path) -> str:
     with path.open("rb") as handle:
         handle.seek(max(path.stat().st_size - _COMMENT_SIZE, 0))
         comment = handle.read()
-    if not comment.startswith(_COMMENT):
+    if not comment.startswith(MARK):
         raise _unsealed(path)
-    return comment.removeprefix(_COMMENT).decode("latin-1")
+    return comment.removeprefix(MARK).decode("latin-1")
 
 
 def _unsealed(path: Path) -> InputError:

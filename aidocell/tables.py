@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 
 from aidocell.errors import InputError
 from aidocell.files import atomic
+from aidocell.seal import MARK
 from aidocell.unforeseen import raise_if_machine_failed
 
 __all__ = ["about_table", "new_table", "read_table", "verify_table", "write_table"]
 
 _ABOUT = "aidocell"
 _SEAL = "seal"
-_MARK = b"aidocell sha256 "
 _OPEN = b"0" * 64
 _BLOCK = 1 << 22
 _TAIL = 8  # length of the footer and the closing magic
@@ -57,7 +57,7 @@ def new_table(
         ):
             yield writer
             text = json.dumps(about, ensure_ascii=False, allow_nan=False)
-            seal = (_MARK + _OPEN).decode()
+            seal = (MARK + _OPEN).decode()
             writer.add_key_value_metadata({_ABOUT: text, _SEAL: seal})
         _close(temporary)
 
@@ -131,10 +131,10 @@ def _place(path: Path) -> int:
         if not 0 < length <= _LARGEST_FOOTER or start < 0:
             raise _damaged(path, "its end is missing")
         handle.seek(start)
-        found = handle.read(length).rfind(_MARK)
-    if found < 0 or found + len(_MARK) + len(_OPEN) > length:
+        found = handle.read(length).rfind(MARK)
+    if found < 0 or found + len(MARK) + len(_OPEN) > length:
         raise _damaged(path, "its seal is missing")
-    return start + found + len(_MARK)
+    return start + found + len(MARK)
 
 
 def _digest(path: Path, place: int) -> bytes:

@@ -18,11 +18,10 @@ from aidocell.counts.frames import Node, attribute, read_cells, read_frame
 from aidocell.counts.matrix import Matrix, open_matrix
 from aidocell.counts.opened import Opened, layer_missing
 from aidocell.errors import InputError
+from aidocell.seal import MARK
 from aidocell.zarrthread import start_zarr
 
 __all__ = ["open_anndata", "verify_if_ours"]
-
-_SEAL = b"aidocell sha256 "
 
 
 def verify_if_ours(path: Path) -> None:
@@ -31,7 +30,7 @@ def verify_if_ours(path: Path) -> None:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            sealed = archive.comment.startswith(_SEAL)
+            sealed = archive.comment.startswith(MARK)
             ours = sealed or any("uns/aidocell/" in name for name in archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError):
         return  # what is wrong with it is said by the probe

@@ -24,7 +24,7 @@ from aidocell.genes import Resolver, Vocabulary
 from aidocell.genes.ensembl import bare_id
 from aidocell.texts import BLOCK
 
-__all__ = ["METRICS", "Metrics", "measure"]
+__all__ = ["INTEGERS", "METRICS", "Metrics", "measure"]
 
 METRICS = (
     "n_genes_by_counts",
@@ -35,8 +35,8 @@ METRICS = (
     "pct_counts_in_top_20_genes",
     "vocabulary_counts",
 )
-_INTEGERS = ("n_genes_by_counts", "total_counts", "vocabulary_counts")
-_RECORD = np.dtype([(name, "i8" if name in _INTEGERS else "f8") for name in METRICS])
+INTEGERS = ("n_genes_by_counts", "total_counts", "vocabulary_counts")
+_RECORD = np.dtype([(name, "i8" if name in INTEGERS else "f8") for name in METRICS])
 _SETS = {
     "mt": re.compile("MT-"),
     "ribo": re.compile("RP[SL]"),

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aidocell.counts.metrics import METRICS
+from aidocell.counts.metrics import INTEGERS, METRICS
 from aidocell.errors import InputError
 from aidocell.tables import about_table, new_table, read_table, verify_table
 from aidocell.texts import BLOCK, Texts
@@ -20,7 +20,7 @@ __all__ = ["COLUMNS", "kept_cells", "read_qc", "write_qc"]
 
 COLUMNS = ("cell", *METRICS, "doublet_score", "kept", "reason")
 _TYPES = {"cell": pa.string(), "kept": pa.bool_(), "reason": pa.string()}
-_TYPES |= dict.fromkeys(("n_genes_by_counts", "total_counts", "vocabulary_counts"), pa.int64())
+_TYPES |= dict.fromkeys(INTEGERS, pa.int64())
 _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.float64())) for name in COLUMNS])
 
 
