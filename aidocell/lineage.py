@@ -68,9 +68,8 @@ def require_planned(
     samples: Sequence[str], plans: Sequence[str | Path], *stores: Sequence[str | Path]
 ) -> None:
     """Refuse stores that are not of their sample's plan; all in the order of `samples`."""
-    from aidocell.store import (
-        StoreReader,  # here, since admission asks too and the Snakefile admission
-    )
+    # here, since the Snakefile asks admission, and that this module
+    from aidocell.store import StoreReader
 
     for name, plan, *made in zip(samples, plans, *stores, strict=True):
         parts = {"the sample sheet": {"sample": name}, str(plan): origin_of_plan(plan)}

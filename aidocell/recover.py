@@ -101,9 +101,8 @@ def _end_jobs(folder: Path) -> bool:
 def _clear_locks(folder: Path) -> None:
     if _is_locked(folder):
         log.info("clearing the lock of a run that has died")
-        remove(
-            locks_of(folder)
-        )  # all that `snakemake --unlock` does, which would need the Snakefile
+        # all that `snakemake --unlock` does, which would need the Snakefile
+        remove(locks_of(folder))
     remove(record_of(folder))
 
 

@@ -73,13 +73,10 @@ def hub_findings(model: str, revision: str | None) -> Iterator[Finding]:
         later = "" if cached else "; it is fetched by the rule `model`, where Snakemake is started"
         yield Finding("hub", True, f"answers; {copy}{later}")
         return
-    fix = (
-        ""
-        if cached
-        else (
-            f"; run `hf download {model}` where the hub answers, with an HF_HOME that this machine sees"
-        )
+    fetch = (
+        f"; run `hf download {model}` where the hub answers, with an HF_HOME that this machine sees"
     )
+    fix = "" if cached else fetch
     yield Finding("hub", cached, f"does not answer for {model}; {copy}{fix}")
 
 
