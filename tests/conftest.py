@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ from small import ROOT, TINY, make_cells
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that wait most: Slurm, then Snakemake; the others fill the time beside."""
     items.sort(key=lambda item: [item.get_closest_marker(m) is None for m in ("slurm", "workflow")])
+
+
+@pytest.fixture
+def plain_logging():
+    """Leave the logging of other tests as it was: every command sets up its own."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+    logging.getLogger("aidocell").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import os
 import shutil
 import signal
@@ -62,14 +61,7 @@ def call(*words: object) -> int:
     raise AssertionError("main() returned")
 
 
-@pytest.fixture(autouse=True)
-def plain_logging():
-    """Leave the logging of other tests as it was: every command sets up its own."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    logging.getLogger("aidocell").setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("plain_logging")
 
 
 @pytest.fixture

@@ -14,14 +14,7 @@ from aidocell import joblog
 from aidocell.errors import InputError, MachineError
 from aidocell.joblog import configure_logging, job_log
 
-
-@pytest.fixture(autouse=True)
-def plain_logging():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    logging.getLogger("aidocell").setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("plain_logging")
 
 
 def run_and_fail(path, error):

@@ -1,7 +1,6 @@
 """Results folders as runs leave them, with real processes that are killed or stopped."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -27,13 +26,7 @@ HALFWAY = (
 )
 
 
-@pytest.fixture(autouse=True)
-def plain_logging():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    logging.getLogger("aidocell").setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("plain_logging")
 
 
 class Results:
