@@ -20,6 +20,7 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import date
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -214,12 +215,10 @@ def measured(stage: str, path: Path, folder: Path) -> dict[str, float]:
 
 def _resident(pid: int) -> int:
     total = 0
-    try:
+    with suppress(psutil.NoSuchProcess):  # it ended between two looks
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
             total += process.memory_full_info().pss
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        pass  # it ended between two looks
     return total
 
 

@@ -167,9 +167,9 @@ def make_shards(home: Path) -> None:
 
 
 def _shards(home: Path) -> list[Path]:
-    plan = json.loads((home / "shards.json").read_text())
-    folder = home / "shards" / plan["key"]
-    return [folder / f"{start}-{stop}.zarr.zip" for start, stop in plan["shards"]]
+    from aidocell.stages.shards import shard_paths
+
+    return [Path(path) for path in shard_paths(home / "shards.json")]
 
 
 # ---------------------------------------------------------------- the jobs
