@@ -66,13 +66,15 @@ def remove(path: Path) -> None:
 
 
 def _remove_folder(path: Path) -> None:
-    """Delete a folder that a thread of a process that is being stopped may still be filling."""
+    """Delete a folder in which threads, or another process that clears it up, may still work."""
     for left in reversed(range(_TRIES)):
         try:
             shutil.rmtree(path)
             return
         except OSError as error:
-            if error.errno != errno.ENOTEMPTY or not left:
+            if not path.exists():
+                return
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or not left:
                 raise
             time.sleep(_SECONDS_BETWEEN_TRIES)
 

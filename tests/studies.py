@@ -34,6 +34,13 @@ class Study:
         (folder / "config").mkdir(parents=True)
         self.configure()
 
+    @classmethod
+    def at(cls, folder: Path) -> Study:
+        """One that is there already."""
+        study = cls.__new__(cls)
+        study.folder, study.results = folder, folder / "results"
+        return study
+
     def configure(self, **sections) -> None:
         config = {**CONFIG, **sections}
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config))

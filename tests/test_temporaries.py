@@ -95,3 +95,19 @@ def test_a_folder_that_a_thread_still_fills_is_deleted(tmp_path):
     ended.set()
     thread.join()
     assert not folder.exists()
+
+
+def test_a_folder_whose_files_vanish_meanwhile_is_removed(tmp_path, monkeypatch):
+    (tmp_path / "folder/within").mkdir(parents=True)
+    for number in range(20):
+        (tmp_path / "folder/within" / str(number)).touch()
+    unlink = os.unlink
+
+    def after_somebody_else(name, *, dir_fd=None):
+        unlink(name, dir_fd=dir_fd)
+        unlink(name, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", after_somebody_else)
+        remove(tmp_path / "folder")
+    assert names(tmp_path) == []

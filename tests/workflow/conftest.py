@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from filelock import FileLock
 from studies import Study
 
 
@@ -12,14 +13,20 @@ def study(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory):
-    """Two samples, run once; a test that changes it works on a copy."""
-    study = Study(tmp_path_factory.mktemp("finished") / "study")
-    study.add_sample("a", seed=1)
-    study.add_sample("b", seed=2)
-    study.list_samples("a\ta.h5ad\tx", "b\tb.h5ad\ty", header="sample\tpath\tbatch")
-    study.snakemake()
-    return study
+def finished_study(tmp_path_factory, worker_id):
+    """Two samples, run once for all processes of the tests; a test that changes it works on a copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with FileLock(shared / "finished.lock"):
+        if (shared / "finished/whole").exists():
+            return Study.at(shared / "finished/study")
+        study = Study(shared / "finished/study")
+        study.add_sample("a", seed=1)
+        study.add_sample("b", seed=2)
+        study.list_samples("a\ta.h5ad\tx", "b\tb.h5ad\ty", header="sample\tpath\tbatch")
+        study.snakemake()
+        (shared / "finished/whole").touch()
+        return study
 
 
 @pytest.fixture
@@ -27,6 +34,4 @@ def study_copy(finished_study, tmp_path):
     import shutil
 
     shutil.copytree(finished_study.folder, tmp_path / "study", symlinks=True)
-    copy = Study.__new__(Study)
-    copy.folder, copy.results = tmp_path / "study", tmp_path / "study/results"
-    return copy
+    return Study.at(tmp_path / "study")

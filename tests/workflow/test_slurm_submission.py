@@ -40,7 +40,8 @@ def sbatch_line(study_copy, root, tmp_path):
         profile = study_copy.folder / "slurm"
         shutil.copytree(root / "profiles/slurm", profile)
         settings = yaml.safe_load((profile / "config.yaml").read_text())
-        merge(settings, {"retries": 0, **changes})
+        quick = {"retries": 0, "slurm-init-seconds-before-status-checks": 1, "latency-wait": 1}
+        merge(settings, {**quick, **changes})
         (profile / "config.yaml").write_text(yaml.safe_dump(settings))
         (profile / "partitions.yaml").write_text(yaml.safe_dump({"partitions": PARTITIONS}))
         shutil.rmtree(study_copy.results / "samples/a/shards")
