@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -48,8 +49,23 @@ add_run_commands(app)
 _UsageError = typer.BadParameter.__base__  # Typer exports only what derives from it
 
 
+def run() -> None:
+    """The command itself: as `main`, and then the process ends at once.
+
+    Taking an interpreter with torch and Zarr apart lasts a second, in which a kill would make a
+    finished command look like one that failed.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
+
+
 def main() -> None:
-    """Run the command line; the process ends with the status that `docs/errors.md` lists."""
+    """Run the command line; `SystemExit` has the status that `docs/errors.md` lists."""
     try:
         with unwind_on_sigterm():
             status = app(prog_name="aidocell", standalone_mode=False) or 0

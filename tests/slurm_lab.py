@@ -98,5 +98,5 @@ def done(process: subprocess.Popen) -> bool:
 
 
 def aidocell(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from aidocell.cli import main; main()", *arguments]
+    command = [sys.executable, "-m", "aidocell", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -78,7 +78,7 @@ def run(capsys):
 
 def start(*words: object, cwd: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", "from aidocell.cli import main; main()", *map(str, words)],
+        [sys.executable, "-m", "aidocell", *map(str, words)],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

@@ -210,7 +210,7 @@ def test_a_killed_run_goes_on_from_the_shards_that_exist(study, finished_study, 
     process.wait()
     finished = study.times(SHARDS)
     assert finished
-    recover = [sys.executable, "-c", "from aidocell.cli import main; main()", "recover"]
+    recover = [sys.executable, "-m", "aidocell", "recover"]
     subprocess.run(recover, cwd=study.folder, check=True)
     study.snakemake("embeddings_only")
     now = study.times(SHARDS)

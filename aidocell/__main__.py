@@ -1,0 +1,5 @@
+"""``python -m aidocell`` is the ``aidocell`` command."""
+
+from aidocell.cli import run
+
+run()
