@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -11,7 +14,49 @@ import zarr
 
 from aidocell.rows import rows_per_chunk
 
-__all__ = ["copy_group"]
+__all__ = ["copy_group", "new_h5ad"]
+
+
+@contextmanager
+def new_h5ad(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file to fill.
+
+    Raises
+    ------
+    OSError
+        A write failed, be it while the file was closed, or one that HDF5 did not tell of: it
+        swallows what fails where an object is let go.
+    """
+    with _Disk(path, "w+") as disk:
+        try:
+            with h5py.File(disk, "w") as file:
+                yield file
+        finally:
+            if disk.failure:
+                raise disk.failure
+
+
+class _Disk(io.FileIO):
+    """A file that remembers the first write that failed."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        try:
+            while left:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
 
 
 def copy_group(source: zarr.Group, target: h5py.Group) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 import zarr
@@ -27,7 +26,7 @@ from scipy import sparse
 
 from aidocell.errors import InputError, MachineError
 from aidocell.files import atomic, refuse_existing, remove
-from aidocell.h5ad import copy_group
+from aidocell.h5ad import copy_group, new_h5ad
 from aidocell.rows import copy_table, index_of, read_table, rows_of
 from aidocell.seal import SUFFIX, comes_back, damaged, pack, read_seal, require_file, verify
 from aidocell.unforeseen import raise_if_machine_failed
@@ -201,7 +200,7 @@ def export(path: str | Path, output: str | Path, *, overwrite: bool = False) -> 
     """Write a verified store as ``.h5ad`` for scanpy, Seurat or CELLxGENE; little of it is in memory."""
     refuse_existing(output, overwrite=overwrite, inputs=[path])
     verify(path)
-    with atomic(output) as temporary, h5py.File(temporary, "w") as file, _opened(path) as store:
+    with atomic(output) as temporary, new_h5ad(temporary) as file, _opened(path) as store:
         copy_group(zarr.open_group(store, mode="r"), file)
 
 

@@ -28,6 +28,11 @@ def test_a_full_disk_ends_every_command_that_writes_with_its_error(commands):
         assert fail_writes(job, 2, for_good=True) >= 1
 
 
+def test_a_write_that_fails_once_within_hdf5_is_never_passed_over(commands):
+    export = next(job for job in commands if job.outputs == ["e.h5ad"])
+    assert fail_writes(export, 12, for_good=False) >= 11
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
