@@ -47,6 +47,7 @@ rule all:
         "results/manifest.tsv",
         # each by name: Snakemake misses no deleted file that a finished one was made from
         **OUTPUTS,
+        plan=PLANS,
 
 
 rule check_only:

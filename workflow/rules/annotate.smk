@@ -4,7 +4,6 @@ rule annotate:
         EACH_EMBEDDING,
         embeddings=EMBEDDINGS,
         counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
-        plans=per_sample("results/samples/{sample}/shards.json"),
         admission=ancient("results/admission.tsv"),
     output:
         metrics="results/study/annotate/metrics.tsv",
@@ -23,6 +22,7 @@ rule annotate:
     threads: 2
     params:
         samples=samples_admitted,
+        plans=PLANS,
         options=config["annotate"],
         revision=REVISION["annotate"],
     message:

@@ -71,6 +71,11 @@ def per_sample(pattern):
     return lambda wildcards: expand(pattern, sample=samples_admitted(wildcards))
 
 
+# Jobs over all samples name the plans that they read as parameters: after each plan Snakemake builds
+# every job anew that has it as input, and keeps the old ones, gigabytes with hundreds of samples.
+PLANS = per_sample("results/samples/{sample}/shards.json")
+
+
 def embeddings_of_samples(wildcards):
     """All embeddings, once every plan behind them is made."""
     for sample in samples_admitted(wildcards):

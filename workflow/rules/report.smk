@@ -6,7 +6,6 @@ rule map:
     input:
         EACH_EMBEDDING,
         embeddings=EMBEDDINGS,
-        plans=per_sample("results/samples/{sample}/shards.json"),
     output:
         table="results/study/map.parquet",
     log:
@@ -17,6 +16,7 @@ rule map:
         "../../envs/cpu.yaml"
     params:
         samples=samples_admitted,
+        plans=PLANS,
         max_cells=config["report"]["max_cells_in_map"],
         revision=REVISION["report"],
     message:
@@ -33,7 +33,6 @@ rule report:
         audits=expand("results/samples/{sample}/audit.json", sample=SAMPLES),
         qc=per_sample("results/samples/{sample}/qc.parquet"),
         counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
-        plans=per_sample("results/samples/{sample}/shards.json"),
         embeddings=EMBEDDINGS,
         map="results/study/map.parquet",
         study=STUDY_TABLES,
@@ -58,14 +57,13 @@ rule report:
         "../scripts/report.py"
 
 
-# Every output that is handed on, by the rule that makes it.
+# Every output that is handed on, by the rule that makes it; the plans apart.
 OUTPUTS = {
     "model": rules.model.output.record,
     "admit": "results/admission.tsv",
     "check": expand("results/samples/{sample}/audit.json", sample=SAMPLES),
     "qc": per_sample("results/samples/{sample}/qc.parquet"),
     "align": per_sample("results/samples/{sample}/counts.zarr.zip"),
-    "plan": per_sample("results/samples/{sample}/shards.json"),
     "gather": EMBEDDINGS,
     "annotate": STUDY_TABLES,
     "map": rules.map.output.table,
@@ -83,6 +81,8 @@ rule manifest:
         "results/logs/manifest.log",
     conda:
         "../../envs/cpu.yaml"
+    params:
+        plans=PLANS,
     message:
         "Listing all outputs"
     script:

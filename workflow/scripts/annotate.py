@@ -12,6 +12,6 @@ with job_log(snakemake.log[0]):
         samples=snakemake.params.samples,
         embeddings=snakemake.input.embeddings,
         counts=snakemake.input.counts,
-        plans=snakemake.input.plans,
+        plans=snakemake.params.plans,
         options=snakemake.params.options,
     )

@@ -8,7 +8,7 @@ with job_log(snakemake.log[0]):
     map_study(
         snakemake.params.samples,
         snakemake.input.embeddings,
-        snakemake.input.plans,
+        snakemake.params.plans,
         snakemake.output.table,
         max_cells=snakemake.params.max_cells,
     )
