@@ -47,7 +47,7 @@ rule all:
         "results/manifest.tsv",
         # each by name: Snakemake misses no deleted file that a finished one was made from
         **OUTPUTS,
-        plan=PLANS,
+        plan=plans_lost,
 
 
 rule check_only:

@@ -76,6 +76,13 @@ def per_sample(pattern):
 PLANS = per_sample("results/samples/{sample}/shards.json")
 
 
+def plans_lost(wildcards):
+    """Plans that were deleted after use: of files that no job has as input none would be missed."""
+    plans = PLANS(wildcards) if callable(PLANS) else PLANS
+    used = [Path(plan).with_name("embeddings.zarr.zip").exists() for plan in plans]
+    return [p for p, made in zip(plans, used) if made and not Path(p).exists()]
+
+
 def embeddings_of_samples(wildcards):
     """All embeddings, once every plan behind them is made."""
     for sample in samples_admitted(wildcards):
