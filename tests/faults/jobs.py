@@ -80,6 +80,7 @@ class Job:
         self.reset()
         outcome = self.run(**counting)
         assert outcome.status == 0, outcome.stderr
+        self.expected = self.contents()  # jobs of one study have changed each other's folder
         return outcome
 
     def disturb(self, **disturbance: Any) -> Outcome:
