@@ -77,7 +77,8 @@ def annotate_evaluate(
     if cells is None:
         raise InputError("E_CONFIG", "there are no cells", fix="give embeddings or counts")
     available = {"embedding": embedded, "counts": counted, "labels": cells}
-    methods = methods or [name for name, m in METHODS.items() if available[m.needs]]
+    quick = [name for name, m in METHODS.items() if m.quick and available[m.needs]]
+    methods = methods or quick
     require_methods(methods, embeddings=embedded is not None, counts=counted is not None)
     chosen = choose(
         cells.column(label, "--label"),
