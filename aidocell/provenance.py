@@ -21,6 +21,7 @@ REVISION = {
     "embed": 1,
     "gather": 2,
     "annotate": 2,
+    "finetune": 1,
     "report": 1,
 }
 

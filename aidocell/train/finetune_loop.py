@@ -135,13 +135,12 @@ class _Training:
             self.advance(1)
             if course.step < len(batches) and self._is_due():
                 self._save()
-        rate = self.scheduler.get_last_lr()[0]
         row = {
             "epoch": course.epoch + 1,
             "step": (course.epoch + 1) * len(batches),
             "train_loss": course.losses / course.weight,
             **self._judged(),
-            "learning_rate": rate,
+            "learning_rate": self.rate,
         }
         self._close_epoch(row)
 
@@ -173,6 +172,7 @@ class _Training:
             losses += loss.detach()
         norm = fabric.clip_gradients(self.wrapped, self.stepper, max_norm=self.options.clip)
         _require_finite(norm)
+        self.rate = self.scheduler.get_last_lr()[0]
         self.stepper.step()
         self.scheduler.step()
         return float(fabric.all_reduce(losses, reduce_op="sum")) * weight, weight
