@@ -170,7 +170,9 @@ class _Training:
                 loss = share * self._loss(scores, rows, self.cells.train.codes) / weight
                 fabric.backward(loss * fabric.world_size)
             losses += loss.detach()
-        norm = fabric.clip_gradients(self.wrapped, self.stepper, max_norm=self.options.clip)
+        norm = fabric.clip_gradients(
+            self.wrapped, self.stepper, max_norm=self.options.clip, error_if_nonfinite=False
+        )
         _require_finite(norm)
         self.rate = self.scheduler.get_last_lr()[0]
         self.stepper.step()
