@@ -30,7 +30,7 @@ from aidocell.sharding import embed_shards
 from aidocell.store import SUFFIX, StoreReader, verify
 from aidocell.tasks.classifier import Classifier
 
-__all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
+__all__ = ["LabelledStores", "aligned_counts", "embed_file", "embedded", "labelled_stores"]
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def embed_file(
         try:
             network = load_model(model, revision=revision, accept_license=accept_license)
             reading = input_options or InputOptions()
-            counts = _aligned(Path(source), network, reading, min_share, work)
+            counts = aligned_counts(Path(source), network, reading, min_share, work)
             if overwrite or not output.exists():
                 shards = embed_shards(
                     network, counts, work, options, runtime, batch_size, block_cells
@@ -223,7 +223,7 @@ def _holds_embeddings(path: str | Path) -> bool:
         return store.provenance.get("stage") == "embed"
 
 
-def _aligned(
+def aligned_counts(
     source: Path, network: AidoCell, options: InputOptions, min_share: float, work: Path
 ) -> Path:
     """The counts over the model's genes: `source` itself where it holds them, or a new file."""
