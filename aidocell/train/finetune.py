@@ -8,6 +8,7 @@ import tempfile
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy import sparse
 
 from aidocell.embedding import Runtime, resolve_runtime
 from aidocell.errors import InputError, MachineError
+from aidocell.joblog import configure_logging
 from aidocell.model import AidoCell, weights
 from aidocell.provenance import REVISION, VERSION, require_same, run_key
 from aidocell.train.course import SAVE_SECONDS, Course, Saving, changing
@@ -143,9 +145,12 @@ def _trained(
     if options.mode == "frozen":
         readers = pooled_readers(network, cells, runtime, saving)
         return train(fabric, Pooled(network.head), readers, cells, options, seed, saving)
-    arguments = (network, cells, options, seed, saving, runtime.attention)
+    level = logging.getLogger().getEffectiveLevel()
+    task = _Task(
+        cells=cells, options=options, seed=seed, saving=saving, runtime=runtime, level=level
+    )
     try:
-        course = fabric.launch(_launched, *arguments)
+        course = fabric.launch(_launched, network, task)
     except torch.cuda.OutOfMemoryError as error:
         raise _out_of_memory(options) from error
     except torch.multiprocessing.ProcessRaisedException as error:
@@ -155,20 +160,19 @@ def _trained(
     return course or _fetched(network, saving)
 
 
-def _launched(
-    fabric: Fabric,
-    network: CellClassifier,
-    cells: Cells,
-    options: FinetuneOptions,
-    seed: int,
-    saving: Saving | None,
-    attention: str,
-) -> Course | None:
+class _Task(SimpleNamespace):
+    """What `_launched` needs besides the network; Fabric looks into dataclasses, and refuses frozen ones."""
+
+
+def _launched(fabric: Fabric, network: CellClassifier, task: _Task) -> Course | None:
     """Train in this process; of several, the first leaves the course in a file."""
+    if fabric.world_size > 1:
+        configure_logging(level=task.level)  # a spawned process begins without
     network.to(fabric.device)
-    network.backbone.attention = attention
+    network.backbone.attention = task.runtime.attention
+    cells = task.cells
     readers = (counts_reader(cells.train.counts), counts_reader(cells.validation.counts))
-    course = train(fabric, network, readers, cells, options, seed, saving)
+    course = train(fabric, network, readers, cells, task.options, task.seed, task.saving)
     return course if fabric.world_size == 1 else None
 
 

@@ -182,7 +182,8 @@ def _labelled(
         return labelled
     empty = labelled.cells[~filled]
     first = ", ".join(empty[:3])
-    log.warning("left out: %d cells without a count (first: %s)", len(empty), first)
+    number = f"{len(empty)} cell{'s' * (len(empty) != 1)}"
+    log.warning("left out: %s without a count (first: %s)", number, first)
     return replace(
         labelled,
         cells=labelled.cells[filled],

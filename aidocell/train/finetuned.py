@@ -179,7 +179,8 @@ def predict_counts(
 def _warn_of_empty(names: pd.Index) -> None:
     if len(names):
         first = ", ".join(names[:3])
-        log.warning("left out: %d cells without a count (first: %s)", len(names), first)
+        number = f"{len(names)} cell{'s' * (len(names) != 1)}"
+        log.warning("left out: %s without a count (first: %s)", number, first)
 
 
 def _table(names: list[str], probabilities: np.ndarray, classes: np.ndarray) -> pd.DataFrame:
