@@ -68,11 +68,23 @@ METHODS: dict[str, Method] = {
     "knn": Method(
         file="knn", needs="embedding", title="nearest neighbours in the embedding", quick=True
     ),
+    "mlp": Method(
+        file="mlp", needs="embedding", title="multilayer perceptron on the embedding", quick=True
+    ),
+    "finetune": Method(
+        file="finetune",
+        needs="counts",
+        title="the checkpoint fine-tuned, with a head",
+        takes=("genes", "groups", "validation", "network"),
+    ),
     "genes-logistic": Method(
         file="genes_logistic",
         needs="counts",
         title="logistic regression on all genes",
         quick=True,
+    ),
+    "genes-svm": Method(
+        file="genes_svm", needs="counts", title="linear support vector machine on all genes"
     ),
     "pca-logistic": Method(
         file="pca_logistic",

@@ -9,8 +9,8 @@ from aidocell.errors import InputError
 from aidocell.records import read_record
 from aidocell.tasks.annotate import evaluate, write_evaluation
 
-EVERY = list(METHODS)
-LEARNING = [name for name in METHODS if name != "majority"]
+EVERY = [name for name, method in METHODS.items() if method.quick]
+LEARNING = [name for name in EVERY if name != "majority"]
 
 
 def run(toy, *, labels=None, methods=EVERY, rows=slice(None), **options):
