@@ -22,6 +22,7 @@ REVISION = {
     "gather": 2,
     "annotate": 2,
     "finetune": 1,
+    "pretrain": 1,
     "report": 1,
 }
 
