@@ -16,6 +16,7 @@ from aidocell.report.cellmap import map_payload
 from aidocell.report.colours import marks_of
 from aidocell.report.figures.bars import mini_bar, mini_interval, swatch
 from aidocell.report.figures.celltypes import composition, confusion, methods_plot
+from aidocell.report.figures.curves import learning_curves
 from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
 from aidocell.report.figures.svg import Figure
 from aidocell.report.genes import gene_figures
@@ -89,6 +90,7 @@ def _context(study: Study) -> dict[str, object]:
         "methods_figure": annotation and methods_plot(annotation, about.untrained(study)),
         "confusions": _confusions(annotation) if annotation else {},
         "composition": _composition(study),
+        "learning_figure": study.tuning and learning_curves(study.tuning),
         "stages": stage_times(study.jobs),
         "rate": embedding_rate(study.jobs),
         "times_the_plan": times_the_plan(study.jobs, {s.name: s.plan for s in study.samples}),

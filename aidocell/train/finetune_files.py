@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,19 +99,17 @@ def finetune_file(
 
 
 def finetune_stores(
-    counts: list[str | Path],
-    model: str,
+    counts: Sequence[str | Path],
+    network: AidoCell,
     output: str | Path,
     *,
     label: str,
-    samples: list[str] | None = None,
+    samples: Sequence[str] | None = None,
     group: str | None = None,
     options: FinetuneOptions | None = None,
     seed: int = SEED,
     min_cells_per_class: int | None = None,
     max_cells: int | None = None,
-    revision: str | None = None,
-    accept_license: bool = False,
 ) -> None:
     """Fine-tune on the labelled cells of a study's stores; unfinished work is always gone on from.
 
@@ -120,7 +119,6 @@ def finetune_stores(
     output = Path(output)
     work = output.with_name(f".{output.name}.partial")
     with hold(output.with_name(f".{output.name}.lock")):
-        network = load_model(model, revision=revision, accept_license=accept_license)
         labelled = _labelled(
             stored_counts(counts, samples),
             label=label,

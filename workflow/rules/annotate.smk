@@ -23,9 +23,54 @@ rule annotate:
     threads: 2
     params:
         samples=samples_admitted,
-        options=config["annotate"],
+        options={n: v for n, v in config["annotate"].items() if n != "finetune"},
         revision=REVISION["annotate"],
     message:
         "Learning cell types"
     script:
         "../scripts/annotate.py"
+
+
+# The checkpoint fine-tuned on the same cells: only where annotate.finetune.mode is set.
+rule finetune:
+    input:
+        counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
+        plans=per_sample("results/samples/{sample}/shards.json"),
+        model="results/model.json",
+        admission=ancient("results/admission.tsv"),
+    output:
+        folder=directory("results/study/finetune"),
+    log:
+        "results/logs/finetune.log",
+    benchmark:
+        "results/benchmarks/finetune.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 4
+    resources:
+        gpu=config["annotate"]["finetune"]["devices"],
+    params:
+        samples=samples_admitted,
+        options={
+            name: config["annotate"][name]
+            for name in (
+                "label",
+                "group",
+                "min_cells_per_class",
+                "max_cells",
+                "finetune",
+            )
+        },
+        attention=config["embed"]["attention"],
+        revision=REVISION["finetune"],
+    message:
+        "Fine-tuning the checkpoint on the study's cell types"
+    script:
+        "../scripts/finetune.py"
+
+
+FINETUNED = (
+    [rules.finetune.output.folder]
+    if config["annotate"]["label"] and config["annotate"]["finetune"]["mode"]
+    else []
+)

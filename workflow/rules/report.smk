@@ -37,6 +37,7 @@ rule report:
         embeddings=EMBEDDINGS,
         map="results/study/map.parquet",
         study=STUDY_TABLES,
+        finetuned=FINETUNED,
     output:
         page="results/report/report.html",
         samples="results/report/samples.tsv",
@@ -68,6 +69,7 @@ OUTPUTS = {
     "plan": per_sample("results/samples/{sample}/shards.json"),
     "gather": EMBEDDINGS,
     "annotate": STUDY_TABLES,
+    "finetune": FINETUNED,
     "map": rules.map.output.table,
     "report": list(rules.report.output),
 }
