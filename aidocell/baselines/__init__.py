@@ -98,6 +98,20 @@ METHODS: dict[str, Method] = {
         title="nearest neighbours in components of the genes",
         quick=True,
     ),
+    "celltypist": Method(
+        file="celltypist",
+        needs="counts",
+        title="CellTypist, trained on these labels",
+        takes=("genes",),
+        package="celltypist",
+    ),
+    "reference": Method(
+        file="reference",
+        needs="counts",
+        title="an existing CellTypist model, no training",
+        takes=("genes", "reference"),
+        package="celltypist",
+    ),
     "majority": Method(
         file="majority", needs="labels", title="the most frequent class, always", quick=True
     ),

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from baselines.toys import CLASSES, GENES, toy
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -11,31 +12,27 @@ from sklearn.svm import LinearSVC
 from aidocell.baselines import METHODS, pca_knn
 from aidocell.baselines.genes import log_normalise
 
-CLASSES = ["B", "NK", "T"]
-GENES = np.array([f"gene{i}" for i in range(40)])
 ALONE = [name for name in METHODS if name != "finetune"]  # needs a checkpoint; see tests/train
 LEARNING = [name for name in ALONE if name != "majority"]
-
-
-def toy(cells_per_class=12, *, seed=0):
-    """Counts of three classes, each with five genes of its own; cells in mixed order."""
-    rng = np.random.default_rng(seed)
-    y = np.array(CLASSES * cells_per_class, dtype=object)
-    rates = np.full((len(y), 40), 0.5)
-    for i, name in enumerate(CLASSES):
-        rates[y == name, 5 * i : 5 * i + 5] = 20
-    return sparse.csr_matrix(rng.poisson(rates)), y
 
 
 def features(name, counts):
     return counts.toarray().astype(np.float32) if METHODS[name].needs == "embedding" else counts
 
 
-def fit(name, counts, y, *, seed=0):
-    method = METHODS[name]
-    extras = {"genes": GENES}
-    extras = {key: extras[key] for key in method.takes}
-    return method.module.fit(features(name, counts), y, seed=seed, **extras)
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory):
+    """Fit a method by its name; the reference is a model of the same classes."""
+    path = tmp_path_factory.mktemp("reference") / "toy.pkl"
+    METHODS["celltypist"].module.fit(*toy(), seed=0, genes=GENES).model.write(str(path))
+    extras = {"genes": GENES, "reference": path}
+
+    def fit(name, counts, y, *, seed=0):
+        method = METHODS[name]
+        named = {key: extras[key] for key in method.takes}
+        return method.module.fit(features(name, counts), y, seed=seed, **named)
+
+    return fit
 
 
 def probabilities_of(name, fitted, counts):
@@ -43,7 +40,7 @@ def probabilities_of(name, fitted, counts):
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_probabilities_have_one_column_a_class_and_sum_to_one(name):
+def test_probabilities_have_one_column_a_class_and_sum_to_one(name, fit):
     counts, y = toy()
     fitted = fit(name, counts, y)
     probabilities = probabilities_of(name, fitted, counts[:5])
@@ -53,7 +50,7 @@ def test_probabilities_have_one_column_a_class_and_sum_to_one(name):
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_separable_classes_are_told_apart_on_new_cells(name):
+def test_separable_classes_are_told_apart_on_new_cells(name, fit):
     counts, y = toy()
     new, truth = toy(seed=1)
     fitted = fit(name, counts, y)
@@ -62,14 +59,14 @@ def test_separable_classes_are_told_apart_on_new_cells(name):
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_two_fits_agree_to_the_last_bit(name):
+def test_two_fits_agree_to_the_last_bit(name, fit):
     counts, y = toy()
     first, second = (probabilities_of(name, fit(name, counts, y, seed=3), counts) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_order_of_training_cells_changes_nothing_that_matters(name):
+def test_order_of_training_cells_changes_nothing_that_matters(name, fit):
     counts, y = toy()
     shuffled = np.random.default_rng(1).permutation(len(y))
     expected = probabilities_of(name, fit(name, counts, y), counts)
@@ -78,7 +75,7 @@ def test_order_of_training_cells_changes_nothing_that_matters(name):
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_cell_is_called_the_same_alone_and_among_others(name):
+def test_a_cell_is_called_the_same_alone_and_among_others(name, fit):
     counts, y = toy()
     new, _ = toy(seed=1)
     fitted = fit(name, counts, y)
