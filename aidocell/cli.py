@@ -26,6 +26,7 @@ from aidocell.cli_options import (
     require_command,
     with_options,
 )
+from aidocell.cli_pretrain import add_pretrain_command
 from aidocell.cli_runs import add_run_commands
 from aidocell.cli_train import add_finetune_command
 from aidocell.errors import AidocellError, InputError, printable
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(annotate, name="annotate")
 add_finetune_command(app)
+add_pretrain_command(app)
 add_run_commands(app)
 
 _UsageError = typer.BadParameter.__base__  # Typer exports only what derives from it
