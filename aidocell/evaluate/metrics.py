@@ -1,8 +1,9 @@
 """Metrics of predicted labels, with bootstrap intervals over cells.
 
-A draw resamples cells with replacement. Every metric here depends on the counts of the confusion
-matrix alone, and these counts follow a multinomial distribution under such a draw, so draws are
-made of counts and cost the same for a million cells as for a hundred.
+A draw resamples cells with replacement, each with all its predictions where folds were repeated.
+Every metric here depends on the counts of the confusion matrix alone, and these counts follow a
+multinomial distribution under such a draw, so draws are made of counts and cost the same for a
+million cells as for a hundred.
 """
 
 from __future__ import annotations
@@ -16,25 +17,35 @@ from sklearn.metrics import (
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
+    recall_score,
 )
 
-__all__ = ["DRAWS", "compare", "confusion", "per_class", "summary_metrics"]
+__all__ = ["DRAWS", "PERCENTILES", "compare", "confusion", "per_class", "summary_metrics"]
 
 DRAWS = 1_000
-_PERCENTILES = (2.5, 97.5)  # a 95 % interval
-_SUMMARY = ("macro_f1", "accuracy")
+PERCENTILES = (2.5, 97.5)  # a 95 % interval
+_SUMMARY = ("macro_f1", "accuracy", "balanced_accuracy")
 
 
 def summary_metrics(
     true: np.ndarray, predicted: np.ndarray, *, seed: int, draws: int = DRAWS
 ) -> pd.DataFrame:
-    """Macro-F1 and accuracy; columns ``metric``, ``value``, ``low``, ``high``.
+    """Macro-F1, accuracy and balanced accuracy; columns ``metric``, ``value``, ``low``, ``high``.
 
     Macro-F1 is the plain mean over the classes that occur among the true or predicted labels,
-    in the cells given as in every draw (scikit-learn's default).
+    in the cells given as in every draw (scikit-learn's default); balanced accuracy the mean
+    recall of the classes that occur among the true ones.
+
+    Parameters
+    ----------
+    true
+        Class of each cell, shape ``(cells,)``.
+    predicted
+        Shape ``(cells,)``, or ``(cells, repeats)`` where each was predicted several times: all
+        predictions count, and a draw takes those of a cell together.
     """
-    codes, classes = _codes(true, predicted)
-    drawn = _Draws(codes, len(classes), seed=seed, draws=draws)
+    codes, classes, parts = _codes(true, [predicted])
+    drawn = _Draws(codes, len(classes), parts, seed=seed, draws=draws)
     values = _summary_values(true, predicted)
     return pd.DataFrame(
         [(metric, values[metric], *_interval(getattr(drawn, metric)(0))) for metric in _SUMMARY],
@@ -50,15 +61,17 @@ def per_class(
     seed: int,
     draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """Support, precision, recall and F1 of each class, each with ``_low`` and ``_high``.
+    """Support (cells), precision, recall and F1 of each class, each with ``_low`` and ``_high``.
 
     Precision is 0 where a class was never predicted. A draw in which a class has no true cell
     says nothing on its recall and is left out of that interval.
     """
-    codes, _ = _codes(true, predicted, classes)
-    drawn = _Draws(codes, len(classes), seed=seed, draws=draws)
-    values = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0)
-    table = pd.DataFrame({"label": list(classes), "support": values[3].astype(np.int64)})
+    codes, _, parts = _codes(true, [predicted], classes)
+    drawn = _Draws(codes, len(classes), parts, seed=seed, draws=draws)
+    every = _pairs(true, predicted)
+    values = precision_recall_fscore_support(*every, labels=classes, zero_division=0)
+    support = values[3].astype(np.int64) * len(true) // max(len(every[0]), 1)
+    table = pd.DataFrame({"label": list(classes), "support": support})
     for name, value in zip(("precision", "recall", "f1"), values[:3], strict=True):
         low, high = _interval(getattr(drawn, name)(0))
         table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
@@ -66,8 +79,8 @@ def per_class(
 
 
 def confusion(true: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """Cells of every pair of true and predicted class, zeros included; long form."""
-    counts = confusion_matrix(true, predicted, labels=classes)
+    """Predictions of every pair of true and predicted class, zeros included; long form."""
+    counts = confusion_matrix(*_pairs(true, predicted), labels=classes)
     pairs = pd.MultiIndex.from_product([classes, classes], names=["true", "predicted"])
     return pd.DataFrame({"cells": counts.ravel()}, index=pairs).reset_index()
 
@@ -87,8 +100,8 @@ def compare(
     table
         Columns ``metric``, ``difference`` (`predicted` minus `reference`), ``low``, ``high``.
     """
-    codes, classes = _codes(true, predicted, None, reference)
-    drawn = _Draws(codes, len(classes), seed=seed, draws=draws)
+    codes, classes, parts = _codes(true, [predicted, reference])
+    drawn = _Draws(codes, len(classes), parts, seed=seed, draws=draws)
     ours, theirs = _summary_values(true, predicted), _summary_values(true, reference)
     rows = []
     for metric in _SUMMARY:
@@ -98,35 +111,46 @@ def compare(
     return pd.DataFrame(rows, columns=["metric", "difference", "low", "high"])
 
 
+def _pairs(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted class of every prediction."""
+    predicted = predicted.reshape(len(true), -1)
+    return np.repeat(true, predicted.shape[1]), predicted.ravel()
+
+
 def _summary_values(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    true, predicted = _pairs(true, predicted)
+    recall = recall_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0)
     return {
         "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
         "accuracy": float(accuracy_score(true, predicted)),
+        "balanced_accuracy": float(recall),
     }
 
 
 def _codes(
-    true: np.ndarray,
-    predicted: np.ndarray,
-    classes: Sequence[str] | None = None,
-    *others: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as numbers, shape ``(cells, 2 or more)``: the truth, then each prediction."""
-    columns = [true, predicted, *others]
-    known = np.unique(np.concatenate(columns)) if classes is None else np.asarray(classes)
-    index = pd.Index(known)
-    return np.stack([index.get_indexer(column) for column in columns], axis=1), known
+    true: np.ndarray, predictions: Sequence[np.ndarray], classes: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, list[slice]]:
+    """Labels as numbers, ``(cells, columns)``: the truth, then each prediction, in its columns."""
+    predictions = [predicted.reshape(len(true), -1) for predicted in predictions]
+    labels = np.column_stack([true, *predictions])
+    known = np.unique(labels) if classes is None else np.asarray(classes)
+    ends = np.cumsum([1, *(predicted.shape[1] for predicted in predictions)])
+    codes = pd.Index(known).get_indexer(labels.ravel()).reshape(labels.shape)
+    return codes, known, [slice(*ends[i : i + 2]) for i in range(len(predictions))]
 
 
 class _Draws:
     """Resampled cells as counts of each combination of true and predicted labels.
 
-    Methods return an array whose first axis is the draw, for prediction number `which`.
+    Methods return an array whose first axis is the draw, for prediction number `which`, whose
+    columns of `codes` are ``parts[which]``.
     """
 
-    def __init__(self, codes: np.ndarray, classes: int, *, seed: int, draws: int) -> None:
+    def __init__(
+        self, codes: np.ndarray, classes: int, parts: list[slice], *, seed: int, draws: int
+    ) -> None:
         self._kinds, cells = np.unique(codes, axis=0, return_counts=True)
-        self._total, self._classes = int(cells.sum()), classes
+        self._total, self._classes, self._parts = int(cells.sum()), classes, parts
         rng = np.random.default_rng(seed)
         shares = cells / self._total
         self._counts = rng.multinomial(self._total, shares, size=draws).astype(np.float64)
@@ -139,10 +163,11 @@ class _Draws:
         return self._counts @ member.astype(np.float64)
 
     def _cells(self, which: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Cells called right, true cells and predicted cells of each class."""
-        true, predicted = self._kinds[:, 0], self._kinds[:, 1 + which]
-        hits = self._per_class(true, true == predicted)
-        return hits, self._per_class(true), self._per_class(predicted)
+        """Predictions that are right, of true cells, and of predicted cells of each class."""
+        true, columns = self._kinds[:, 0], self._kinds[:, self._parts[which]].T
+        hits = sum(self._per_class(true, true == predicted) for predicted in columns)
+        predicted = sum(self._per_class(predicted) for predicted in columns)
+        return hits, self._per_class(true) * len(columns), predicted
 
     def precision(self, which: int) -> np.ndarray:
         hits, _, predicted = self._cells(which)
@@ -161,9 +186,13 @@ class _Draws:
         return np.nanmean(self.f1(which), axis=1)
 
     def accuracy(self, which: int) -> np.ndarray:
-        return self._cells(which)[0].sum(axis=1) / self._total
+        hits, true, _ = self._cells(which)
+        return hits.sum(axis=1) / true.sum(axis=1)
+
+    def balanced_accuracy(self, which: int) -> np.ndarray:
+        return np.nanmean(self.recall(which), axis=1)
 
 
 def _interval(values: np.ndarray) -> np.ndarray:
     """Percentile interval over the first axis, shape ``(2, …)``."""
-    return np.nanpercentile(values, _PERCENTILES, axis=0)
+    return np.nanpercentile(values, PERCENTILES, axis=0)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,8 +33,8 @@ def test_figures_are_those_counted_by_hand():
 @given(st.integers(0, 2**31))
 def test_bootstrap_formulas_equal_scikit_learn_on_the_same_cells(seed):
     true, predicted = random_calls(30, seed=seed)
-    codes, classes = metrics._codes(true, predicted)
-    drawn = metrics._Draws(codes, len(classes), seed=0, draws=1)
+    codes, classes, parts = metrics._codes(true, [predicted])
+    drawn = metrics._Draws(codes, len(classes), parts, seed=0, draws=1)
     drawn._counts = np.unique(codes, axis=0, return_counts=True)[1][None].astype(float)
     assert drawn.macro_f1(0)[0] == pytest.approx(f1_score(true, predicted, average="macro"))
     assert drawn.accuracy(0)[0] == pytest.approx(accuracy_score(true, predicted))
@@ -82,7 +83,7 @@ def test_intervals_hold_the_value_and_do_not_depend_on_cell_order():
 def test_perfect_calls_have_an_interval_of_no_width():
     true = np.array(["a", "b"] * 10, dtype=object)
     table = summary_metrics(true, true, seed=0)
-    assert table[["value", "low", "high"]].to_numpy().tolist() == [[1, 1, 1]] * 2
+    assert table[["value", "low", "high"]].to_numpy().tolist() == [[1, 1, 1]] * 3
 
 
 def test_a_rare_class_has_a_wide_interval_and_no_missing_one():
@@ -120,3 +121,27 @@ def test_paired_comparison_is_signed_and_sharper_than_two_intervals():
     assert mirrored.loc["accuracy", "difference"] == pytest.approx(-accuracy["difference"])
     single = summary_metrics(true, better, seed=0).set_index("metric").loc["accuracy"]
     assert accuracy["high"] - accuracy["low"] < (single["high"] - single["low"]) / 1.5
+
+
+def test_repeated_predictions_count_each_and_are_drawn_by_cell():
+    true, first = random_calls(60, seed=3)
+    _, second = random_calls(60, seed=4)
+    both = np.column_stack([first, second])
+    table = summary_metrics(true, both, seed=0, draws=3000).set_index("metric")
+    twice = np.concatenate([true, true]), np.concatenate([first, second])
+    assert table.loc["macro_f1", "value"] == pytest.approx(f1_score(*twice, average="macro"))
+    assert per_class(true, both, ["a", "b", "c"], seed=0)["support"].sum() == 60
+    rng = np.random.default_rng(0)
+    sample = []
+    for rows in rng.integers(0, 60, (1500, 60)):
+        sample.append(accuracy_score(np.tile(true[rows], 2), both[rows].T.ravel()))
+    low, high = np.percentile(sample, [2.5, 97.5])
+    assert table.loc["accuracy", "low"] == pytest.approx(low, abs=0.02)
+    assert table.loc["accuracy", "high"] == pytest.approx(high, abs=0.02)
+
+
+def test_the_same_predictions_twice_make_no_interval_narrower():
+    true, predicted = random_calls(60, seed=3)
+    once = summary_metrics(true, predicted, seed=0)
+    twice = summary_metrics(true, np.column_stack([predicted] * 2), seed=0)
+    pd.testing.assert_frame_equal(once, twice)
