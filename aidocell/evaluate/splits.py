@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from aidocell.errors import InputError
 
-__all__ = ["assign_folds", "group_folds", "row_digests"]
+__all__ = ["assign_folds"]
 
 
 def assign_folds(
@@ -59,7 +59,7 @@ def assign_folds(
     if folds < 2:
         raise InputError("E_CONFIG", f"folds is {folds}", fix="give 2 or more folds")
     order = np.argsort(np.asarray(cells, dtype=object))
-    copies = [pd.factorize(row_digests(matrix))[0] for matrix in matrices]
+    copies = [_equal_rows(matrix) for matrix in matrices]
     notes = _about_copies(copies, np.asarray(cells, dtype=object), order)
     own = [] if groups is None else [pd.factorize(groups, sort=True)[0]]
     units = _linked([*copies, *own], len(labels))
@@ -70,44 +70,16 @@ def assign_folds(
     return fold, notes + _about_training_parts(labels, fold, folds)
 
 
-def group_folds(
-    labels: np.ndarray,
-    cells: Sequence[str],
-    groups: np.ndarray,
-    matrices: Sequence[np.ndarray | sparse.csr_matrix] = (),
-) -> tuple[np.ndarray, list[dict[str, str]]]:
-    """A fold for each group, numbered in the sorted order of their names: leave one group out.
-
-    Groups that share an equal cell are one fold, under the number of the first. Parameters,
-    returns and errors as of :func:`assign_folds`.
-    """
-    names = np.asarray(cells, dtype=object)
-    copies = [pd.factorize(row_digests(matrix))[0] for matrix in matrices]
-    units = _linked([*copies, pd.factorize(groups, sort=True)[0]], len(labels))
-    first = pd.Series(groups, dtype=object).groupby(units).transform("min")
-    fold = pd.factorize(first, sort=True)[0] + 1
-    found = int(fold.max())
-    if found < 2:
-        raise InputError(
-            "E_CONFIG", "the group column has one separate group", fix="give another --group"
-        )
-    notes = _about_copies(copies, names, np.argsort(names)) + _about_linked_groups(units, groups)
-    return fold, notes + _about_training_parts(labels, fold, found)
-
-
-def row_digests(matrix: np.ndarray | sparse.csr_matrix) -> np.ndarray:
-    """Hex digest of each row, shape ``(rows,)``; equal values give equal ones.
-
-    The type of the numbers, zeros that are stored and the order of what is stored do not count.
-    """
+def _equal_rows(matrix: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+    """An integer per row; equal rows have the same one."""
     if not sparse.issparse(matrix):
-        return np.array([_digest(row.astype(np.float64) + 0.0) for row in matrix])
+        return pd.factorize(np.array([_digest(row) for row in matrix]))[0]
     matrix = sparse.csr_matrix(matrix, copy=True)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     cuts = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
-    indices, data = matrix.indices.astype(np.int64), matrix.data.astype(np.float64)
-    return np.array([_digest(indices[a:b], data[a:b]) for a, b in cuts])
+    digests = [_digest(matrix.indices[a:b], matrix.data[a:b]) for a, b in cuts]
+    return pd.factorize(np.array(digests))[0]
 
 
 def _digest(*parts: np.ndarray) -> str:
