@@ -121,8 +121,9 @@ def _content(
     network: AidoCell, material: Material, options: PretrainOptions, runtime: Runtime, seed: int
 ) -> dict[str, Any]:
     known = network.checkpoint
-    began = {"sha256": weights.digest(network.state_dict())}
-    if known is not None:
+    if known is None:
+        began = {"id": "random weights", "sha256": weights.digest(network.state_dict())}
+    else:
         began = {"id": known.id, "sha256": known.sha256}
     return {
         "version": VERSION,

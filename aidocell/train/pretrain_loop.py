@@ -172,16 +172,13 @@ class _Training:
 
     def _drawn(self, step: int) -> Draw:
         """What this device does in a step: its share of the step's cells."""
-        options = self.options
-        own = options.batch_size * options.accumulate
-        first = step * options.step_cells + self.fabric.global_rank * own
-        batch = self.stream.batch(first, own)
+        batch = self.stream.batch(*self.options.share(step, self.fabric.global_rank))
         keys = [
             (_TRAINING, self.seed, int(epoch), int(cell))
             for epoch, cell in zip(batch.epochs, batch.cells, strict=True)
         ]
         measured = self.material.measured(batch.cells)
-        return draw(batch.counts, measured, keys, options, self.material.genes)
+        return draw(batch.counts, measured, keys, self.options, self.material.genes)
 
     def _step(self, drawn: Draw) -> tuple[float, int]:
         """One step; the mean over its masked genes does not depend on how its cells are shared."""

@@ -154,6 +154,11 @@ class PretrainOptions:
         """Cells of one step, on all devices together."""
         return self.batch_size * self.accumulate * self.devices
 
+    def share(self, step: int, rank: int) -> tuple[int, int]:
+        """Place in the stream from which a process takes its cells of a step, and their number."""
+        own = self.batch_size * self.accumulate
+        return step * self.step_cells + rank * own, own
+
     def shaping(self) -> dict[str, Any]:
         """All that can change a result."""
         return {
