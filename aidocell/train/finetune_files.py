@@ -22,6 +22,7 @@ from aidocell.train.finetune import SEED, finetune
 from aidocell.train.finetuned import FineTuned
 from aidocell.train.finetuned_folder import save_finetuned
 from aidocell.train.options import FinetuneOptions
+from aidocell.train.unfinished import require_intent
 
 __all__ = ["finetune_file", "finetune_stores"]
 
@@ -75,7 +76,7 @@ def finetune_file(
     refuse_existing(output, overwrite=overwrite or resume, inputs=[source])
     work = output.with_name(f".{output.name}.partial")
     with hold(output.with_name(f".{output.name}.lock")):
-        _require_intent(output, work, overwrite=overwrite, resume=resume)
+        require_intent(output, work, overwrite=overwrite, resume=resume)
         fresh = not work.exists()
         try:
             network = load_model(model, revision=revision, accept_license=accept_license)
@@ -137,21 +138,6 @@ def finetune_stores(
             tuned = _tuned(labelled, network, label, options, seed, work, True, SAVE_SECONDS)
         save_finetuned(tuned, output, overwrite=True)
         remove(work)
-
-
-def _require_intent(output: Path, work: Path, *, overwrite: bool, resume: bool) -> None:
-    """Go on, begin anew, or say that either has to be asked for."""
-    if work.exists() and not resume:
-        if not overwrite:
-            raise InputError(
-                "E_OUTPUT_EXISTS",
-                f"there is unfinished work for {output} in {work}",
-                fix="give --resume to go on with it, or --overwrite to begin anew",
-            )
-        remove(work)
-    if resume and not work.exists():
-        refuse_existing(output, overwrite=overwrite)
-        log.info("there is no unfinished work for %s: beginning", output)
 
 
 def _labelled(

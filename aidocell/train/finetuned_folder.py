@@ -8,7 +8,6 @@ sha256 of the others and of its own content. All of it is read as if it came fro
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from aidocell import files
 from aidocell.embedding import resolve_runtime
 from aidocell.errors import InputError
 from aidocell.evaluate.tables import write_tsv
-from aidocell.genes import Vocabulary
 from aidocell.model import load_model, save_checkpoint
 from aidocell.provenance import run_key
 from aidocell.train.finetuned import FORMAT, KIND, LARGEST_JSON, FineTuned
@@ -107,7 +105,7 @@ def save_finetuned(tuned: FineTuned, folder: str | Path, *, overwrite: bool = Fa
         backbone = tuned.network.backbone
         save_checkpoint(temporary, backbone, card=_card(tuned.content))
         if not backbone.genes.is_builtin:
-            _write_genes(backbone.genes, temporary / "genes.tsv")
+            backbone.genes.write(temporary / "genes.tsv")
         head = {name: t.detach().cpu() for name, t in tuned.network.head.state_dict().items()}
         (temporary / "head.safetensors").write_bytes(save(head))
         write_tsv(tuned.history, temporary / "history.tsv")
@@ -200,13 +198,6 @@ def _card(content: dict[str, Any]) -> dict[str, Any]:
         "base": {"id": base["id"], "sha256": base["sha256"]},
         "mode": content["options"]["mode"],
     }
-
-
-def _write_genes(genes: Vocabulary, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-        writer.writerow(["symbol", "ensembl_id"])
-        writer.writerows(zip(genes.symbols, genes.ensembl_ids, strict=True))
 
 
 def _require_schema(content: dict[str, Any]) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pandas as pd
 
 from aidocell import files
 from aidocell.evaluate.tables import write_tsv
-from aidocell.genes import Vocabulary
 from aidocell.model import save_checkpoint
 from aidocell.train.pretrain import Pretrained
 
-__all__ = ["save_pretrained", "write_genes"]
+__all__ = ["save_pretrained"]
 
 _WIDTH, _HEIGHT = 6.0, 3.5  # inches
 
@@ -44,17 +42,9 @@ def save_pretrained(
         temporary.mkdir()
         save_checkpoint(temporary, trained.network, card=card)
         if not trained.network.genes.is_builtin:
-            write_genes(trained.network.genes, temporary / "genes.tsv")
+            trained.network.genes.write(temporary / "genes.tsv")
         write_tsv(trained.history, temporary / "history.tsv")
         _draw_losses(trained.history, temporary / "pretraining_loss.svg")
-
-
-def write_genes(genes: Vocabulary, path: Path) -> None:
-    """Write a checkpoint's own ``genes.tsv``."""
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-        writer.writerow(["symbol", "ensembl_id"])
-        writer.writerows(zip(genes.symbols, genes.ensembl_ids, strict=True))
 
 
 def _draw_losses(history: pd.DataFrame, path: Path) -> None:
