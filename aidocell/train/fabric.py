@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aidocell.errors import InputError
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 __all__ = ["new_fabric"]
 
@@ -38,9 +38,9 @@ def new_fabric(*, device: str = "auto", precision: str = "auto", devices: int = 
     runtime = resolve_runtime(device=device, precision=precision)
     _require_devices(runtime.device, devices)
     try:
-        from lightning.fabric import Fabric
-        from lightning.fabric.plugins.environments import LightningEnvironment
-        from lightning.fabric.strategies import DDPStrategy
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import LightningEnvironment
+        from lightning_fabric.strategies import DDPStrategy
     except ImportError as error:
         raise InputError(
             "E_USAGE",

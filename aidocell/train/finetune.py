@@ -35,7 +35,7 @@ from aidocell.train.readers import Pooled, counts_reader, pooled_readers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 __all__ = ["SEED", "STATE", "finetune"]
 

@@ -26,7 +26,7 @@ from aidocell.train.finetune_cells import Cells, balanced_weights, step_batches
 from aidocell.train.optimiser import Schedule, new_optimiser
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
     from aidocell.train.options import FinetuneOptions
 
