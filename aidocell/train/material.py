@@ -10,7 +10,6 @@ from scipy import sparse
 
 from aidocell.errors import InputError
 from aidocell.model import preprocess
-from aidocell.provenance import run_key
 from aidocell.train.pretrain_options import PretrainOptions
 from aidocell.train.streaming import StoredCells, Stream
 
@@ -56,11 +55,6 @@ class Material:
         counts = stored.chosen(held_out, block_cells=options.block_cells)
         return cls(stored, held_out, counts, genes)
 
-    @property
-    def sha256(self) -> str:
-        """Of the stores' contents."""
-        return run_key(counts=list(self.stored.digests))
-
     def stream(self, options: PretrainOptions, seed: int) -> Stream:
         """The cells to train on."""
         left_out = np.union1d(self.held_out, self.stored.empty)
@@ -87,10 +81,10 @@ def _held_out(stored: StoredCells, options: PretrainOptions) -> np.ndarray:
             f"{number} of {there} cells with a count are to be set apart for validation",
             fix="give more cells, or a smaller validation_cells: at most half of them",
         )
-    order = np.random.default_rng(_SPLIT_SEED).choice(
-        len(stored), number + len(stored.empty), replace=False, shuffle=False
+    drawn = np.random.default_rng(_SPLIT_SEED).choice(
+        len(stored), number + len(stored.empty), replace=False
     )
-    return np.sort(np.setdiff1d(order, stored.empty)[:number])
+    return np.sort(drawn[~np.isin(drawn, stored.empty)][:number])
 
 
 def _most_variable(stored: StoredCells, left_out: np.ndarray, number: int) -> np.ndarray:

@@ -98,7 +98,7 @@ def pretrain(
     stored = StoredCells.of(counts, genes_sha256=network.genes.sha256)
     material = Material.of(stored, options)
     content = _content(network, material, options, runtime, seed)
-    key = run_key(**content)
+    key = run_key(**{name: part for name, part in content.items() if name != "version"})
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as work:
         state = Path(work) / STATE
         _require_begun(state, key, resume=resume)
