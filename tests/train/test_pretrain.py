@@ -18,14 +18,19 @@ import yaml
 from pretraining import GENES, NETWORK, make_store, new_tiny_network
 from scipy import sparse
 from small import TINY, make_cells
+from torch.nn.functional import mse_loss
 
 from aidocell.errors import InputError, MachineError
 from aidocell.lock import hold
 from aidocell.model import load_model
 from aidocell.train import pretrain_loop
+from aidocell.train.material import Material
+from aidocell.train.objective import draw
+from aidocell.train.optimiser import Schedule
 from aidocell.train.pretrain import STATE, pretrain
 from aidocell.train.pretrain_files import pretrain_files
 from aidocell.train.pretrain_options import PretrainOptions, Recipe, read_recipe
+from aidocell.train.streaming import StoredCells
 
 SHORT = PretrainOptions(
     steps=12,
@@ -100,6 +105,29 @@ def test_training_lowers_the_loss_on_cells_set_apart(stores):
     assert (np.diff(history["train_loss"].dropna()) < 0).all()
 
 
+def test_steps_are_those_of_a_plain_loop(stores):
+    options = replace(SHORT, steps=4, clip=0.5)
+    network = new_tiny_network()
+    material = Material.of(StoredCells.of(stores, genes_sha256=GENES.sha256), options)
+    stream = material.stream(options, seed=0)
+    optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.95), weight_decay=0.01)
+    schedule = Schedule(peak_rate=options.rate, warmup_share=0.05, floor_share=0.0, steps=4)
+    for step in range(4):
+        batch = stream.batch(4 * step, 4)
+        keys = [(0, 0, epoch, cell) for epoch, cell in zip(batch.epochs, batch.cells, strict=True)]
+        drawn = draw(batch.counts, np.ones((4, 256), bool), keys, options, None)
+        samples = drawn.samples(torch.device("cpu"))
+        predicted = network.predict_expression(samples.values)
+        optimiser.zero_grad()
+        mse_loss(predicted[samples.masked], samples.target[samples.masked]).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimiser.param_groups[0]["lr"] = schedule.rate(step)
+        optimiser.step()
+    trained = pretrain(new_tiny_network(), stores, options=options).network.state_dict()
+    for name, expected in network.state_dict().items():
+        torch.testing.assert_close(trained[name], expected, atol=1e-5, rtol=1e-4, msg=name)
+
+
 def test_a_seed_gives_the_same_weights_and_the_order_of_files_changes_nothing(
     stores, uninterrupted
 ):
@@ -147,8 +175,6 @@ def test_genes_are_drawn_from_those_that_vary_most(stores):
 
 
 def _rates(options):
-    from aidocell.train.optimiser import Schedule
-
     schedule = Schedule(peak_rate=options.rate, warmup_share=0.05, floor_share=0, steps=12)
     return [schedule.rate(step) for step in range(12)]
 
