@@ -142,7 +142,7 @@ def evaluate(
 ) -> None:
     """Judge methods on labelled cells by cross-validation; OUTPUT is a folder of tables."""
     from aidocell.standalone import labelled_stores
-    from aidocell.tasks.annotate_files import annotate_evaluate
+    from aidocell.tasks.evaluate_files import annotate_evaluate
 
     refuse_existing(output, overwrite=overwrite, inputs=[labelled])
     with labelled_stores(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aidocell.lineage import require_planned
-from aidocell.tasks.annotate_files import annotate_evaluate, annotate_train
+from aidocell.tasks.annotate_files import annotate_train
+from aidocell.tasks.evaluate_files import annotate_evaluate
 
 __all__ = ["annotate_study"]
 

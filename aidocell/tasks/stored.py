@@ -15,7 +15,7 @@ from aidocell.errors import InputError
 from aidocell.provenance import require_same
 from aidocell.store import StoreReader, verify
 
-__all__ = ["StoredCells", "stored_counts", "stored_embeddings"]
+__all__ = ["StoredCells", "require_alike", "stored_counts", "stored_embeddings"]
 
 _STEP = 4096  # cells whose counts are read at a time
 
@@ -64,6 +64,29 @@ class StoredCells:
             raise _no_column(name, option, list(dict.fromkeys(known)))
         return pd.concat(parts).set_axis(self.names)
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that any store has."""
+        found: dict[str, None] = {}
+        for path in self.paths:
+            with StoreReader(path) as store:
+                found |= dict.fromkeys(store.columns)
+        return list(found)
+
+    @property
+    def genes(self) -> list[str]:
+        """Symbols of the columns of counts."""
+        with StoreReader(self.paths[0]) as store:
+            return store.var.index.astype(str).tolist()
+
+    def blocks(self) -> Iterator[np.ndarray | sparse.csr_matrix]:
+        """Counts, or embeddings where there are none, of all cells in order, some at a time."""
+        for path, cells in zip(self.paths, np.diff(self.starts), strict=True):
+            with StoreReader(path) as store:
+                every = np.ones(cells, bool)
+                counts = "counts" in store.contents
+                yield from _counts(store, every) if counts else store.vectors(every)
+
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Embeddings of these rows, in this order, shape ``(rows, width)``."""
         parts = self._parts(rows, lambda store, wanted: store.vectors(wanted))
@@ -104,6 +127,13 @@ def stored_embeddings(paths: Sequence[str | Path], samples: Sequence[str] | None
 def stored_counts(paths: Sequence[str | Path], samples: Sequence[str] | None) -> StoredCells:
     """Cells of ``counts.zarr.zip`` over one gene list."""
     return _stored(paths, samples, "counts", _require_same_genes)
+
+
+def require_alike(first: StoredCells, second: StoredCells) -> None:
+    """Refuse cells of another gene list, or embeddings of another run (``E_STORE_MISMATCH``)."""
+    embedded = "model" in first.provenances[0] and "model" in second.provenances[0]
+    require_fit = _require_same_run if embedded else _require_same_genes
+    require_fit(first.provenances[0], second.provenances[0], where=str(second.paths[0]))
 
 
 def _stored(

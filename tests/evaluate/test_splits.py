@@ -98,7 +98,7 @@ def test_explicit_zeros_and_unsorted_indices_do_not_hide_an_equal_cell():
 
 def test_groups_that_share_an_equal_cell_are_joined_and_named():
     groups = np.array(["x", "y", "z", "w"] * 10, dtype=object)
-    matrix = np.arange(40.0)[:, None]
+    matrix = np.arange(1.0, 41)[:, None]
     matrix[1] = matrix[0]  # one cell of x is one of y
     fold, warnings = assign_folds(
         np.array((["a"] * 4 + ["b"] * 4) * 5, dtype=object),
