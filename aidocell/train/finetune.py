@@ -17,15 +17,17 @@ import torch
 from scipy import sparse
 
 from aidocell.embedding import Runtime, resolve_runtime
-from aidocell.errors import InputError, MachineError
+from aidocell.errors import AidocellError, InputError, MachineError
+from aidocell.files import read_json, write_json
 from aidocell.joblog import configure_logging
-from aidocell.model import AidoCell, weights
-from aidocell.provenance import REVISION, VERSION, require_same, run_key
+from aidocell.model import AidoCell
+from aidocell.provenance import REVISION, require_same, run_key
 from aidocell.train.course import SAVE_SECONDS, Course, Saving, changing
 from aidocell.train.fabric import new_fabric
 from aidocell.train.finetune_cells import Cells
 from aidocell.train.finetune_loop import train
-from aidocell.train.finetuned import FORMAT, KIND, FineTuned
+from aidocell.train.finetuned import FineTuned
+from aidocell.train.finetuned_content import content_of, identity_of, plain
 from aidocell.train.heads import CellClassifier
 from aidocell.train.lora import merge_lora
 from aidocell.train.modes import prepare
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 
 SEED = 42  # the framework's example recipe
 STATE = "course.state"
+_ERROR = "error.json"
 
 
 def finetune(
@@ -110,23 +113,25 @@ def finetune(
         share=options.validation_share,
         seed=seed,
     )
-    base = _identity(model)
+    base = identity_of(model)
     key = run_key(
-        options=_plain(options),
+        options=plain(options),
         resolved=asdict(runtime),
         seed=seed,
         cells=cells.digest,
         base=base["sha256"],
         revision=REVISION["finetune"],
     )
-    network = prepare(copy.deepcopy(model), len(cells.classes), options, seed=seed)
+    backbone = copy.deepcopy(model)
+    backbone.checkpoint = None  # what it was is `base`
+    network = prepare(backbone, len(cells.classes), options, seed=seed)
     with _working_in(folder, options) as work:
         saving = None if work is None else Saving(Path(work) / STATE, key, save_seconds)
         _require_begun(saving, resume=resume)
         course = _trained(network, cells, options, runtime, seed, saving)
     if options.mode == "lora":
         merge_lora(network.backbone)
-    content = _content(cells, options, runtime, seed, base, model, course, key)
+    content = content_of(cells, options, runtime, seed, base, model, course, key)
     history = pd.DataFrame(course.history)
     tuned = FineTuned(network.eval(), cells.classes, content, history, runtime)
     return tuned.calibrated(cells.validation.counts, cells.validation.codes)
@@ -156,6 +161,7 @@ def _trained(
     except torch.multiprocessing.ProcessRaisedException as error:
         if "OutOfMemoryError" in str(error):
             raise _out_of_memory(options) from error
+        _raise_known(saving.path.with_name(_ERROR))
         raise
     return course or _fetched(network, saving)
 
@@ -172,8 +178,24 @@ def _launched(fabric: Fabric, network: CellClassifier, task: _Task) -> Course | 
     network.backbone.attention = task.runtime.attention
     cells = task.cells
     readers = (counts_reader(cells.train.counts), counts_reader(cells.validation.counts))
-    course = train(fabric, network, readers, cells, task.options, task.seed, task.saving)
+    try:
+        course = train(fabric, network, readers, cells, task.options, task.seed, task.saving)
+    except AidocellError as error:
+        if fabric.world_size > 1 and fabric.is_global_zero:
+            told = {"status": error.exit_status, "id": error.id, "what": error.what}
+            write_json(task.saving.path.with_name(_ERROR), {**told, "fix": error.fix})
+        raise
     return course if fabric.world_size == 1 else None
+
+
+def _raise_known(path: Path) -> None:
+    """Raise what a spawned process left here, since only text comes back from it."""
+    if not path.exists():
+        return
+    told = read_json(path)
+    path.unlink()
+    kind = MachineError if told["status"] == MachineError.exit_status else InputError
+    raise kind(told["id"], told["what"], fix=told["fix"])
 
 
 @torch.no_grad()
@@ -211,66 +233,6 @@ def _require_genes(model: AidoCell, counts: sparse.csr_matrix, genes: Sequence[s
     if genes is not None and model.genes is not None:
         same = list(genes) == list(model.genes.symbols)
         require_same("the model's genes", True, same, where="the matrix of counts")
-
-
-def _identity(model: AidoCell) -> dict[str, Any]:
-    known = model.checkpoint
-    if known is None:
-        digest = weights.digest(model.state_dict())
-        return {"id": f"sha256:{digest[:12]}", "sha256": digest, "demonstration": False}
-    return {"id": known.id, "sha256": known.sha256, "demonstration": known.demonstration}
-
-
-def _plain(options: FinetuneOptions) -> dict[str, Any]:
-    return {**asdict(options), "betas": list(options.betas)}
-
-
-def _content(
-    cells: Cells,
-    options: FinetuneOptions,
-    runtime: Runtime,
-    seed: int,
-    base: dict[str, Any],
-    model: AidoCell,
-    course: Course,
-    key: str,
-) -> dict[str, Any]:
-    """What ``classifier.json`` says, but for the label's name and the checksums."""
-    best = course.best["row"]
-    number = len(cells.classes)
-    sizes = {
-        name: np.bincount(part.codes, minlength=number).tolist()
-        for name, part in (("train", cells.train), ("validation", cells.validation))
-    }
-    return {
-        "format": FORMAT,
-        "kind": KIND,
-        "version": VERSION,
-        "revision": REVISION["finetune"],
-        "method": "finetune",
-        "classes": cells.classes.tolist(),
-        "support": sizes["train"],
-        "base": base,
-        "genes_sha256": None if model.genes is None else model.genes.sha256,
-        "options": _plain(options),
-        "resolved": asdict(runtime),
-        "training": {
-            "label": "labels",
-            "cells": len(cells.train),
-            "sha256": cells.digest,
-            "seed": seed,
-            "key": key,
-        },
-        "validation": {
-            "cells": len(cells.validation),
-            "support": sizes["validation"],
-            "set_apart": cells.set_apart,
-            "epoch": best["epoch"],
-            "macro_f1": best["validation_macro_f1"],
-            "loss": best["validation_loss"],
-        },
-        "calibration": None,
-    }
 
 
 def _out_of_memory(options: FinetuneOptions) -> MachineError:

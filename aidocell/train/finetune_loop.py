@@ -243,5 +243,5 @@ def _require_finite(norm: Tensor | None) -> None:
         raise InputError(
             "E_NOT_FINITE",
             "the gradient of a step is not finite: training has diverged",
-            fix="give a lower --rate, and --precision float32 if it was bfloat16",
+            fix="give a lower --learning-rate, and --precision float32 if it was bfloat16",
         )

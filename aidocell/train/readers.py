@@ -21,7 +21,7 @@ from aidocell.train.saving import load_state, save_state
 
 __all__ = ["Pooled", "counts_reader", "pooled_readers"]
 
-_BLOCK = 4096  # cells whose embeddings are saved at a time
+_BLOCK = 1024  # cells whose embeddings are saved at a time
 
 
 def counts_reader(counts: sparse.csr_matrix) -> Reader:
@@ -75,7 +75,7 @@ def _blocks(
     runtime: Runtime,
     name: str,
     saving: Saving | None,
-    advance: Callable[[int], None],
+    advance: Callable[..., None],
 ) -> Iterator[Tensor]:
     embedder = Embedder(
         network.backbone,
@@ -88,9 +88,15 @@ def _blocks(
         rows = counts[start : start + _BLOCK]
         if path is not None and path.exists():
             vectors = load_state(path, key=saving.key)["vectors"]
+            advance(len(vectors), saved=True)
         else:
-            vectors = torch.from_numpy(np.concatenate(list(embedder.batches(rows))))
+            vectors = torch.from_numpy(np.concatenate(list(_told(embedder.batches(rows), advance))))
             if path is not None:
                 save_state(path, key=saving.key, vectors=vectors)
-        advance(len(vectors))
         yield vectors
+
+
+def _told(batches: Iterator[np.ndarray], advance: Callable[..., None]) -> Iterator[np.ndarray]:
+    for batch in batches:
+        yield batch
+        advance(len(batch))

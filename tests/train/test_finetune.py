@@ -253,7 +253,7 @@ def test_a_diverging_training_is_an_error_that_names_the_rate(model, cells, quic
     broken = copy.deepcopy(model)
     with torch.no_grad():
         broken.bert.encoder.ln.weight.fill_(float("inf"))
-    with pytest.raises(InputError, match=r"E_NOT_FINITE.*--rate"):
+    with pytest.raises(InputError, match=r"E_NOT_FINITE.*--learning-rate"):
         finetune(*cells, model=broken, options=quick(epochs=1))
 
 
