@@ -105,6 +105,27 @@ METHODS: dict[str, Method] = {
         takes=("genes",),
         package="celltypist",
     ),
+    "scanvi": Method(
+        file="scanvi",
+        needs="counts",
+        title="scANVI: an autoencoder of the counts that knows the labels",
+        package="scvi-tools",
+    ),
+    "ingest": Method(
+        file="ingest",
+        needs="counts",
+        title="scanpy's ingest: nearest neighbours in components",
+        package="scanpy",
+    ),
+    "singlecellnet": Method(
+        file="singlecellnet",
+        needs="counts",
+        title="SingleCellNet: a random forest on pairs of genes",
+        package="pysinglecellnet",
+    ),
+    "actinn": Method(
+        file="actinn", needs="counts", title="ACTINN, re-implemented: a small network on all genes"
+    ),
     "reference": Method(
         file="reference",
         needs="counts",

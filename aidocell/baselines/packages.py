@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
-__all__ = ["borrowed", "normalised", "require_cells"]
+__all__ = ["borrowed", "normalised", "require_cells", "swapped"]
 
 _LIGHTNING_SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 
@@ -75,6 +75,19 @@ def require_cells(y: np.ndarray, least: int) -> None:
     if cells.min() < least:
         name, found = classes[cells.argmin()], cells.min()
         raise Unavailable(f"{name} has {found} training cells, and each class needs {least}")
+
+
+@contextmanager
+def swapped(module: ModuleType, **others: object) -> Iterator[None]:
+    """Let a package find something else under some of a module's names, for as long as it runs."""
+    own = {name: getattr(module, name) for name in others}
+    try:
+        for name, other in others.items():
+            setattr(module, name, other)
+        yield
+    finally:
+        for name, value in own.items():
+            setattr(module, name, value)
 
 
 def _imported(module: str) -> ModuleType:

@@ -9,15 +9,26 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from aidocell.baselines import METHODS, pca_knn
+from aidocell.baselines import METHODS, actinn, pca_knn, scanvi, singlecellnet
 from aidocell.baselines.genes import log_normalise
 
-ALONE = [name for name in METHODS if name != "finetune"]  # needs a checkpoint; see tests/train
+# fine-tuning needs a checkpoint, see tests/train; ingest compiles for a minute, see test_ingest.py
+ALONE = [name for name in METHODS if name not in ("finetune", "ingest")]
 LEARNING = [name for name in ALONE if name != "majority"]
 
 
 def features(name, counts):
     return counts.toarray().astype(np.float32) if METHODS[name].needs == "embedding" else counts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_settings():
+    """Settings that learn, and learn fast, from a few dozen cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(actinn, "RATE", 1e-2)
+        patch.setattr(scanvi, "MOST_EPOCHS", 20)
+        patch.setattr(singlecellnet, "TREES", 100)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +70,11 @@ def test_separable_classes_are_told_apart_on_new_cells(name, fit):
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_two_fits_agree_to_the_last_bit(name, fit):
+def test_two_fits_agree(name, fit):
     counts, y = toy()
     first, second = (probabilities_of(name, fit(name, counts, y, seed=3), counts) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    # bit for bit, but for the order of additions in torch's products
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-6 if name == "scanvi" else 0)
 
 
 @pytest.mark.parametrize("name", ALONE)
