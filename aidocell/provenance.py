@@ -20,7 +20,7 @@ REVISION = {
     "plan": 1,
     "embed": 1,
     "gather": 2,
-    "annotate": 2,
+    "annotate": 3,
     "finetune": 1,
     "pretrain": 1,
     "report": 1,

@@ -126,7 +126,7 @@ def assign_groups(
     by_name = np.argsort(groups, kind="stable")
     fold = np.empty(len(labels), dtype=np.int64)
     fold[by_name] = pd.factorize(units[by_name])[0] + 1
-    _require_groups(fold.max(), 2)
+    _require_groups(int(fold.max()), 2)
     members = [sorted(set(groups[fold == number])) for number in range(1, fold.max() + 1)]
     return fold, members, notes + _about_training_parts(labels, fold, fold.max())
 

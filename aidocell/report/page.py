@@ -18,6 +18,7 @@ from aidocell.report.figures.bars import mini_bar, mini_interval, swatch
 from aidocell.report.figures.celltypes import composition, confusion, methods_plot
 from aidocell.report.figures.curves import learning_curves
 from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
+from aidocell.report.figures.reliability import calibration_plot
 from aidocell.report.figures.svg import Figure
 from aidocell.report.genes import gene_figures
 from aidocell.report.jobs import embedding_rate, stage_times, times_the_plan
@@ -89,6 +90,7 @@ def _context(study: Study) -> dict[str, object]:
         "map_data": study.cells and map_payload(study.cells, labels),
         "methods_figure": annotation and methods_plot(annotation, about.untrained(study)),
         "confusions": _confusions(annotation) if annotation else {},
+        "calibrations": _calibrations(annotation) if annotation else {},
         "composition": _composition(study),
         "learning_figure": study.tuning and learning_curves(study.tuning),
         "stages": stage_times(study.jobs),
@@ -121,7 +123,14 @@ def _confusions(annotation: Annotation) -> dict[str, Figure]:
     ordered = sorted(annotation.methods, key=lambda m: m is not annotation.best)
     if len(annotation.labels) > _MOST_LABELS_FOR_ALL_MATRICES:
         ordered = ordered[:1]
-    return {m.name: confusion(m, annotation.labels) for m in ordered}
+    unit = "prediction" if annotation.repeats > 1 else "cell"
+    return {m.name: confusion(m, annotation.labels, unit=unit) for m in ordered}
+
+
+def _calibrations(annotation: Annotation) -> dict[str, Figure]:
+    """The calibration curve of each method that has one."""
+    plots = {m.name: calibration_plot(m, annotation.repeats) for m in annotation.methods}
+    return {name: plot for name, plot in plots.items() if plot}
 
 
 def _composition(study: Study) -> Figure | None:

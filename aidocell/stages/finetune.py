@@ -11,7 +11,7 @@ from aidocell.provenance import require_same
 from aidocell.records import read_record
 from aidocell.train.options import FinetuneOptions
 
-__all__ = ["finetune_study"]
+__all__ = ["finetune_options", "finetune_study"]
 
 
 def finetune_study(
@@ -58,12 +58,13 @@ def finetune_study(
         network,
         folder,
         samples=samples,
-        options=_options(options["finetune"], device=device, attention=attention),
+        options=finetune_options(options["finetune"], device=device, attention=attention),
         seed=options["finetune"]["seed"],
         **{name: options[name] for name in names},
     )
 
 
-def _options(given: Mapping[str, Any], **where: str) -> FinetuneOptions:
+def finetune_options(given: Mapping[str, Any], **where: str) -> FinetuneOptions:
+    """From the configuration's ``annotate.finetune``, and where to compute."""
     named = {name: value for name, value in given.items() if name not in ("seed", "learning_rate")}
     return FinetuneOptions(rate=given["learning_rate"], **named, **where)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aidocell import files
-from aidocell.baselines import METHODS, Unavailable
+from aidocell.baselines import METHODS
 from aidocell.errors import InputError
 from aidocell.evaluate.labels import clean_groups
 from aidocell.evaluate.leaks import Side, require_no_leak
@@ -26,30 +26,18 @@ from aidocell.tasks.annotate import (
 )
 from aidocell.tasks.classifier import embedding_of
 from aidocell.tasks.labelled import MAX_CELLS, Chosen, Labelled, choose
-from aidocell.tasks.stored import StoredCells, require_alike, stored_counts, stored_embeddings
+from aidocell.tasks.stored import (
+    StoredCells,
+    Stores,
+    require_alike,
+    stored_counts,
+    stored_embeddings,
+)
 
-__all__ = ["Stores", "annotate_evaluate"]
+__all__ = ["annotate_evaluate"]
 
 # Columns that name donors where nobody said which one does.
 _DONORS = re.compile("(donor|individual|subject|patient|ind)([ _.-]?(id|name|no))?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Embeddings, counts or both of the same cells, store by store.
-
-    Attributes
-    ----------
-    embeddings, counts
-        ``embeddings.zarr.zip`` and ``counts.zarr.zip`` of the same samples in the same order;
-        either may be empty. The cells are those of the embeddings, if there are any.
-    samples
-        Names of the samples: cells are then called ``<sample>:<barcode>``.
-    """
-
-    embeddings: Sequence[str | Path] = ()
-    counts: Sequence[str | Path] = ()
-    samples: Sequence[str] | None = None
 
 
 def annotate_evaluate(
@@ -207,11 +195,13 @@ def _quick(given: Sequence[_Source]) -> list[str]:
 
 def _genes(given: Sequence[_Source]) -> list[str] | None:
     """Symbols of the columns of counts; the files must have the same, and one checkpoint."""
+    first = given[0]
     for one in given[1:]:
-        for first, second in ((given[0].embedded, one.embedded), (given[0].counted, one.counted)):
-            if first is not None and second is not None:
-                require_alike(first, second)
-    return given[0].counted.genes if given[0].counted else None
+        if first.embedded and one.embedded:
+            require_alike(first.embedded, one.embedded, embedded=True)
+        if first.counted and one.counted:
+            require_alike(first.counted, one.counted, embedded=False)
+    return first.counted.genes if first.counted else None
 
 
 def _require_reference(methods: Sequence[str], settings: Mapping[str, Any]) -> None:
@@ -222,8 +212,9 @@ def _require_reference(methods: Sequence[str], settings: Mapping[str, Any]) -> N
 
     try:
         read_model(settings["reference"])
-    except Unavailable:
-        return  # said in its row
+    except InputError as error:
+        if error.id != "E_USAGE":  # without its package, the method's row says so
+            raise
 
 
 def _require_apart(given: Sequence[_Source], group: str | None) -> list[dict[str, str]]:

@@ -146,11 +146,11 @@ def _part(labelled: Labelled, mask: np.ndarray) -> Part:
 
 def _require_groups(labelled: Labelled, repeats: int) -> None:
     if labelled.groups is None:
-        fix = "name the column of donors or batches with --group"
-        raise InputError("E_USAGE", "--leave-one-group-out has no groups", fix=fix)
+        fix = "name their column with --group (annotate.group)"
+        raise InputError("E_CONFIG", "there are no groups to leave out", fix=fix)
     if repeats != 1:
-        what = "--leave-one-group-out splits in one way alone, so that it cannot be repeated"
-        raise InputError("E_USAGE", what, fix="leave --repeats out")
+        what = "each group is left out once, so that this cannot be repeated"
+        raise InputError("E_CONFIG", what, fix="give 1 repeat")
 
 
 def _about_classes(names: Sequence[str], what: str) -> list[dict[str, str]]:

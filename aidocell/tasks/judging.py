@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from aidocell.baselines import METHODS, Method, Unavailable
-from aidocell.errors import InputError, MachineError
+from aidocell.errors import AidocellError, InputError, MachineError
 from aidocell.tasks.folds import Fold, Splits
 
 __all__ = ["Judged", "fit_quietly", "judge", "probability_columns", "require_methods"]
@@ -196,12 +196,17 @@ def probability_columns(probabilities: np.ndarray, classes: Sequence[str]) -> pd
 
 def _reason(method: Method, error: Exception) -> str | None:
     """The first line of why a method cannot run; None where that is an error of ours."""
-    if isinstance(error, InputError | MachineError):
-        return error.what if error.id in _LACKING else None
-    text = next(iter(str(error).strip().splitlines()), "")
-    if isinstance(error, Unavailable):
-        return text or "it does not say why"
-    return f"{method.package}: {type(error).__name__}: {text}" if method.package else None
+    what = error.what if isinstance(error, AidocellError) else str(error)
+    text = next(iter(what.strip().splitlines()), "") or "it does not say why"
+    if isinstance(error, Unavailable) or getattr(error, "id", None) in _LACKING:
+        return text
+    if method.package is None or isinstance(error, MachineError):
+        return None
+    return (
+        text
+        if isinstance(error, InputError)
+        else f"{method.package}: {type(error).__name__}: {text}"
+    )
 
 
 def _remark(fold: Fold, fitted: Any, notes: list[dict[str, str]]) -> str:

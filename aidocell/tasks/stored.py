@@ -15,9 +15,27 @@ from aidocell.errors import InputError
 from aidocell.provenance import require_same
 from aidocell.store import StoreReader, verify
 
-__all__ = ["StoredCells", "require_alike", "stored_counts", "stored_embeddings"]
+__all__ = ["StoredCells", "Stores", "require_alike", "stored_counts", "stored_embeddings"]
 
 _STEP = 4096  # cells whose counts are read at a time
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Embeddings, counts or both of the same cells, store by store.
+
+    Attributes
+    ----------
+    embeddings, counts
+        ``embeddings.zarr.zip`` and ``counts.zarr.zip`` of the same samples in the same order;
+        either may be empty. The cells are those of the embeddings, if there are any.
+    samples
+        Names of the samples: cells are then called ``<sample>:<barcode>``.
+    """
+
+    embeddings: Sequence[str | Path] = ()
+    counts: Sequence[str | Path] = ()
+    samples: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +147,8 @@ def stored_counts(paths: Sequence[str | Path], samples: Sequence[str] | None) ->
     return _stored(paths, samples, "counts", _require_same_genes)
 
 
-def require_alike(first: StoredCells, second: StoredCells) -> None:
-    """Refuse cells of another gene list, or embeddings of another run (``E_STORE_MISMATCH``)."""
-    embedded = "model" in first.provenances[0] and "model" in second.provenances[0]
+def require_alike(first: StoredCells, second: StoredCells, *, embedded: bool) -> None:
+    """Refuse counts of another gene list, or embeddings of another run (``E_STORE_MISMATCH``)."""
     require_fit = _require_same_run if embedded else _require_same_genes
     require_fit(first.provenances[0], second.provenances[0], where=str(second.paths[0]))
 

@@ -1,33 +1,15 @@
 import json
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from labelled_stores import stores, write_sample
 
 from aidocell.baselines import METHODS
 from aidocell.errors import InputError
-from aidocell.store import write_store
 from aidocell.tasks.annotate import evaluate
 from aidocell.tasks.annotate_files import annotate_apply, annotate_train
 from aidocell.tasks.evaluate_files import annotate_evaluate
-
-
-def write_sample(toy, folder, provenance, *, obs=None, embedded=slice(None), **changes):
-    """Embeddings and counts of one sample, as the earlier stages write them."""
-    folder.mkdir(parents=True)
-    columns = {"cell_type": pd.Categorical(toy.labels), "donor": toy.donors}
-    table = pd.DataFrame(columns if obs is None else obs, index=toy.cells)
-    recorded = {**provenance, "counts_digest": f"{folder.name:0>64}", **changes}
-    vectors = ad.AnnData(obs=table.iloc[embedded], obsm={"X_aidocell": toy.embeddings[embedded]})
-    write_store(vectors, folder / "embeddings.zarr.zip", provenance=recorded)
-    counts = ad.AnnData(X=toy.counts, obs=table)
-    write_store(counts, folder / "counts.zarr.zip", provenance=recorded)
-    return folder
-
-
-def stores(folders, name):
-    return [folder / f"{name}.zarr.zip" for folder in folders]
 
 
 @pytest.fixture

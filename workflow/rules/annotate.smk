@@ -1,3 +1,8 @@
+# A reference given as a file is an input like any other; a mere name is not one.
+REFERENCE = [path for path in [config["annotate"]["reference"]] if path and "/" in path]
+TUNED_TOO = "finetune" in config["annotate"]["methods"]
+
+
 # Cell types of the study: every method on the same cells, and a classifier to pass on.
 rule annotate:
     input:
@@ -5,12 +10,14 @@ rule annotate:
         embeddings=EMBEDDINGS,
         counts=per_sample("results/samples/{sample}/counts.zarr.zip"),
         plans=per_sample("results/samples/{sample}/shards.json"),
+        reference=REFERENCE,
         admission=ancient("results/admission.tsv"),
     output:
         metrics="results/study/annotate/metrics.tsv",
         per_class="results/study/annotate/per_class.tsv",
         confusion="results/study/annotate/confusion.tsv",
         comparisons="results/study/annotate/comparisons.tsv",
+        calibration="results/study/annotate/calibration.tsv",
         predictions="results/study/annotate/predictions.parquet",
         summary="results/study/annotate/summary.json",
         classifier=directory("results/study/annotate/classifier"),
@@ -19,11 +26,15 @@ rule annotate:
     benchmark:
         "results/benchmarks/annotate.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        "../../envs/gpu.yaml" if TUNED_TOO else "../../envs/cpu.yaml"
     threads: 2
+    resources:
+        gpu=config["annotate"]["finetune"]["devices"] if TUNED_TOO else 0,
     params:
         samples=samples_admitted,
-        options={n: v for n, v in config["annotate"].items() if n != "finetune"},
+        options={
+            n: v for n, v in config["annotate"].items() if TUNED_TOO or n != "finetune"
+        },
         revision=REVISION["annotate"],
     message:
         "Learning cell types"
