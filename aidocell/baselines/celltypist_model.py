@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from celltypist import Model
     from scipy import sparse
 
-__all__ = ["LOGGERS", "decide", "label_cells", "read_model"]
+__all__ = ["LOGGERS", "decide", "label_cells", "model_path", "read_model"]
 
 LOGGERS = ["celltypist.logger"]
 CELLS_AT_ONCE = 1_000  # the package fills a block's matrix, eight bytes a cell and gene
@@ -49,7 +49,7 @@ def read_model(reference: str | Path) -> Model:
         ``E_MODEL_MISSING``, ``E_MODEL_UNSAFE``, ``E_MODEL_CONFIG``, ``E_FILE_DAMAGED``, and
         ``E_USAGE`` where the package is not installed.
     """
-    path = _path(reference)
+    path = model_path(reference)
     try:
         with borrowed("celltypist", seed=0, loggers=LOGGERS) as celltypist:
             return celltypist.Model(*_parts(path))
@@ -120,7 +120,8 @@ def _annotated(
     return np.concatenate(decision), np.concatenate(probabilities)
 
 
-def _path(reference: str | Path) -> Path:
+def model_path(reference: str | Path) -> Path:
+    """The file of a model, given as for :func:`read_model` (``E_MODEL_MISSING``)."""
     text = str(reference)
     if isinstance(reference, Path) or os.sep in text or (os.altsep and os.altsep in text):
         path = Path(reference)
