@@ -77,8 +77,6 @@ class MethodFigures:
         Pooled figures; macro-F1 over folds with its t interval, None of one fold.
     curve
         The calibration curve; bins without cells are not there.
-    seconds
-        Of all fits and predictions together; None where they are not on record.
     """
 
     name: str
@@ -89,7 +87,6 @@ class MethodFigures:
     confusion: dict[tuple[str, str], int] = field(repr=False)
     mean: Estimate | None = None
     curve: tuple[Bin, ...] = ()
-    seconds: float | None = None
     note: str = ""
     model: bool = False
 
@@ -186,7 +183,7 @@ def read_annotation(folder: Path) -> Annotation | None:
     as_given = {tsv_text(label): label for label in summary.get("labels", {})}
     tables = {
         name: _table(folder / f"{name}.tsv", as_given)
-        for name in ("metrics", "per_class", "confusion", "calibration", "run_times")
+        for name in ("metrics", "per_class", "confusion", "calibration")
         if (folder / f"{name}.tsv").is_file()
     }
     lacking = summary.get("unavailable") or {}
@@ -220,7 +217,6 @@ def _method(name: str, tables: Mapping[str, pd.DataFrame]) -> MethodFigures:
     pooled, means = (metrics[metrics["fold"] == fold] for fold in ("all", "mean"))
     known = METHODS.get(name)
     classes = [_class(row) for row in mine["per_class"].to_dict("records")]
-    times = mine.get("run_times", pd.DataFrame())
     return MethodFigures(
         name=name,
         title=_title(name),
@@ -234,7 +230,6 @@ def _method(name: str, tables: Mapping[str, pd.DataFrame]) -> MethodFigures:
         },
         mean=_estimates(means).get("macro_f1"),
         curve=_curve(mine.get("calibration", pd.DataFrame())),
-        seconds=float(times.filter(regex="_seconds$").to_numpy().sum()) if len(times) else None,
         note="; ".join(dict.fromkeys(filter(None, pooled.get("note", [])))),
         model=known is not None and "network" in known.takes,
     )
