@@ -207,6 +207,7 @@ def _network(model: str | None, embedding: dict[str, Any], given: list[str]) -> 
     from aidocell.train.options import FinetuneOptions, Network
 
     if model is None:
+        refuse_options({"--finetune": given}, "without --model")
         return None
     where = {name: embedding[name] for name in ("device", "precision", "attention")}
     return Network(
