@@ -8,6 +8,7 @@ several times, in repeated cross-validation, is drawn with all its predictions t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,16 @@ from sklearn.metrics import (
     recall_score,
 )
 
-__all__ = ["DRAWS", "SUMMARY", "compare", "confusion", "interval", "per_class", "summary_metrics"]
+__all__ = [
+    "DRAWS",
+    "SUMMARY",
+    "compare",
+    "confusion",
+    "interval",
+    "mean_metrics",
+    "per_class",
+    "summary_metrics",
+]
 
 DRAWS = 1_000
 SUMMARY = ("macro_f1", "accuracy", "balanced_accuracy")
@@ -53,6 +63,30 @@ def summary_metrics(
     )
 
 
+def mean_metrics(
+    true: np.ndarray, predicted: np.ndarray, *, seed: int, draws: int = DRAWS
+) -> pd.DataFrame:
+    """Means of each of :data:`SUMMARY` over runs; columns as of :func:`summary_metrics`, and ``spread``.
+
+    The interval is of the mean, by draws of cells with the predictions of all runs: it says what
+    other cells would change. The spread is the standard deviation between the runs, NaN for one.
+
+    Parameters
+    ----------
+    predicted
+        Shape ``(cells, runs)``.
+    """
+    runs = list(predicted.T)
+    codes, classes = _codes(true, runs)
+    drawn = _Draws(codes, len(classes), seed=seed, draws=draws)
+    values = pd.DataFrame([_summary_values(true, run) for run in runs])
+    rows = []
+    for metric in SUMMARY:
+        means = np.mean([getattr(drawn, metric)(run) for run in range(len(runs))], axis=0)
+        rows.append((metric, values[metric].mean(), *interval(means), values[metric].std()))
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "spread"])
+
+
 def per_class(
     true: np.ndarray,
     predicted: np.ndarray,
@@ -64,17 +98,19 @@ def per_class(
     """Support, precision, recall and F1 of each class, each with ``_low`` and ``_high``.
 
     Precision is 0 where a class was never predicted. A draw in which a class has no true cell
-    says nothing on its recall and is left out of that interval. The support is of cells, however
-    often each was predicted. Shapes as of :func:`summary_metrics`.
+    says nothing on its recall and is left out of that interval; a class without any has none, and
+    no F1 either where it was never predicted. The support is of cells, however often each was
+    predicted. Shapes as of :func:`summary_metrics`.
     """
     codes, _ = _codes(true, [predicted], classes)
     drawn = _Draws(codes, len(classes), seed=seed, draws=draws)
     values = precision_recall_fscore_support(
-        *_flat(true, predicted), labels=classes, zero_division=0
+        *_flat(true, predicted), labels=classes, zero_division=np.nan
     )
+    precision = np.nan_to_num(values[0])
     support = pd.Index(true).value_counts().reindex(classes, fill_value=0)
     table = pd.DataFrame({"label": list(classes), "support": support.to_numpy(np.int64)})
-    for name, value in zip(("precision", "recall", "f1"), values[:3], strict=True):
+    for name, value in (("precision", precision), ("recall", values[1]), ("f1", values[2])):
         low, high = interval(getattr(drawn, name)(0))
         table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
     return table
@@ -116,8 +152,10 @@ def compare(
 
 
 def interval(values: np.ndarray) -> np.ndarray:
-    """Percentile interval over the first axis, shape ``(2, …)``."""
-    return np.nanpercentile(values, _PERCENTILES, axis=0)
+    """Percentile interval over the first axis, shape ``(2, …)``; NaN where no draw has a value."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="All-NaN slice")
+        return np.nanpercentile(values, _PERCENTILES, axis=0)
 
 
 def _summary_values(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
