@@ -37,7 +37,7 @@ class Judged:
         ``cell, fold, method, true, predicted``, then one ``p_<class>`` a class, in the order of
         folds; within a repeat sorted by cell. None where it could not run.
     times
-        ``method, fold, fit_seconds, predict_seconds``.
+        Fold, and the seconds of its fit and prediction.
     unavailable
         Why it could not run; empty where it did.
     notes
@@ -48,7 +48,7 @@ class Judged:
 
     method: str
     predictions: pd.DataFrame | None = field(repr=False)
-    times: pd.DataFrame = field(repr=False)
+    times: list[tuple[int, float, float]] = field(repr=False)
     unavailable: str = ""
     notes: list[dict[str, str]] = field(default_factory=list)
     remark: str = ""
@@ -114,15 +114,15 @@ def judge(
                 raise
             log.warning("%s is unavailable: %s", name, reason, exc_info=error)
             advance(len(splits.folds) - len(tables))
-            return Judged(name, None, _times(times), reason)
+            return Judged(name, None, times, reason)
         tables.append(done.predictions)
-        times.append(done.times)
+        times += done.times
         notes += done.notes
         remarks += [done.remark] if done.remark else []
         advance(1)
     sorted_tables = _by_repeat(tables, splits)
     remark = "; ".join(dict.fromkeys(remarks))
-    return Judged(name, sorted_tables, _times(times), "", notes, remark)
+    return Judged(name, sorted_tables, times, "", notes, remark)
 
 
 def _judge_fold(
@@ -155,8 +155,8 @@ def _judge_fold(
         }
     )
     table = pd.concat([table, probability_columns(probabilities, classes)], axis=1)
-    spent = (name, fold.number, between - began, ended - between)
-    return Judged(name, table, _times([spent]), "", notes, _remark(fold, fitted, notes))
+    spent = [(fold.number, between - began, ended - between)]
+    return Judged(name, table, spent, "", notes, _remark(fold, fitted, notes))
 
 
 def _extras(method: Method, fold: Fold, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,14 +215,6 @@ def _remark(fold: Fold, fitted: Any, notes: list[dict[str, str]]) -> str:
     if len(unknown):
         parts.append(f"cannot call {', '.join(repr(str(n)) for n in unknown[:5])}")
     return "; ".join(parts)
-
-
-def _times(rows: Sequence[Any]) -> pd.DataFrame:
-    names = ["method", "fold", "fit_seconds", "predict_seconds"]
-    tables = [
-        row if isinstance(row, pd.DataFrame) else pd.DataFrame([row], columns=names) for row in rows
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=names)
 
 
 def _by_repeat(tables: list[pd.DataFrame], splits: Splits) -> pd.DataFrame:

@@ -119,7 +119,10 @@ def tabulate(
     whole = {name: _joined(parts, _HEADERS[name]) for name, parts in tables.items()}
     return Evaluation(
         metrics=pd.concat(list(_metrics(judged, calls, splits, options)), ignore_index=True),
-        run_times=pd.concat([one.times for one in judged], ignore_index=True),
+        run_times=pd.DataFrame(
+            [(one.method, *spent) for one in judged for spent in one.times],
+            columns=["method", "fold", "fit_seconds", "predict_seconds"],
+        ),
         summary=summary,
         **whole,
     )

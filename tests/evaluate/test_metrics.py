@@ -94,6 +94,18 @@ def test_a_rare_class_has_a_wide_interval_and_no_missing_one():
     assert (row["recall"], row["recall_low"], row["recall_high"]) == (0.5, 0, 1)
 
 
+def test_a_class_without_cells_has_no_recall_and_one_never_met_no_f1():
+    true = np.array(["a"] * 6, dtype=object)
+    predicted = np.array(["a"] * 5 + ["called"], dtype=object)
+    table = per_class(true, predicted, ["a", "called", "never"], seed=0, draws=20)
+    rows = table.set_index("label")
+    assert rows["support"].tolist() == [6, 0, 0]
+    assert rows["recall"].isna().tolist() == [False, True, True]
+    assert rows["precision"].tolist() == [1, 0, 0]
+    assert rows.loc["called", "f1"] == 0
+    assert np.isnan(rows.loc["never", "f1"])
+
+
 def test_confusion_has_every_pair_and_every_cell():
     true, predicted = random_calls(50, seed=3)
     table = confusion(true, predicted, ["a", "b", "c"])
