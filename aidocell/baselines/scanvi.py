@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from aidocell.baselines import Unavailable
 from aidocell.baselines.order import canonical_order
 from aidocell.baselines.packages import borrowed, normalised, require_cells
 from aidocell.baselines.variable import variable_genes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scvi.model import SCANVI
 
-__all__ = ["Fitted", "fit", "predict_proba"]
+__all__ = ["Fitted", "fit", "predict_proba", "scvi_latent"]
 
 MOST_EPOCHS = 400  # the package's, as is the number of cells above which there are fewer
 TRAINING_SHARE = 0.9
@@ -77,6 +78,23 @@ def predict_proba(fitted: Fitted, X: sparse.csr_matrix) -> np.ndarray:
         found = fitted.model.predict(cells, soft=True, batch_size=BATCH)
     shares = found[names].to_numpy(dtype=np.float64)
     return shares / shares.sum(axis=1, keepdims=True)
+
+
+def scvi_latent(X: sparse.csr_matrix, *, seed: int) -> np.ndarray:
+    """What scVI alone makes of cells that it is trained on, without labels, shape ``(cells, 10)``.
+
+    The order of the cells decides who shares a batch: give them sorted.
+    """
+    with _package(seed) as scvi:
+        columns = variable_genes(normalised(X, np.arange(X.shape[1])))
+        empty = int((np.asarray(X[:, columns].sum(axis=1)).ravel() == 0).sum())
+        if empty:
+            raise Unavailable(f"{empty} cells have no count in the variable genes, as scVI needs")
+        cells = _cells(X[:, columns], np.zeros(X.shape[0], dtype=np.int64))
+        scvi.model.SCVI.setup_anndata(cells)
+        model = scvi.model.SCVI(cells)
+        model.train(max_epochs=_epochs(len(cells)), **_training(len(cells)))
+        return model.get_latent_representation(cells, batch_size=BATCH)
 
 
 def _cells(counts: sparse.csr_matrix, codes: np.ndarray) -> AnnData:
