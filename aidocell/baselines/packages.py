@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["borrowed", "normalised", "require_cells", "swapped"]
 
-_LIGHTNING_SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
-
 
 @contextmanager
 def borrowed(module: str, *, seed: int, loggers: Sequence[str] = ()) -> Iterator[ModuleType]:
     """Import a package and run what stands in the block with it.
 
     The global random states of Python, NumPy and torch begin at `seed` and are put back, as are
-    warnings filters and the handlers of the root logger, which some packages change when they are
-    imported. Of warnings only that a solver did not converge passes; the named loggers report
+    the environment, warnings filters and the handlers of the root logger, which some packages
+    change, be it when they are imported. Of warnings only that a solver did not converge passes; the named loggers report
     errors alone.
 
     Raises
@@ -44,6 +42,7 @@ def borrowed(module: str, *, seed: int, loggers: Sequence[str] = ()) -> Iterator
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(_root_logger_restored())
+        stack.enter_context(_environment_restored())
         warnings.simplefilter("ignore")
         package = _imported(module)
         warnings.simplefilter("ignore")  # again: some packages set filters of their own
@@ -105,7 +104,6 @@ def _random_states(seed: int) -> Iterator[None]:
     import torch
 
     python, numpy = random.getstate(), np.random.get_state()
-    environment = {name: os.environ.get(name) for name in _LIGHTNING_SEEDS}
     try:
         with torch.random.fork_rng(devices=[]):
             random.seed(seed)
@@ -115,11 +113,18 @@ def _random_states(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Lightning leaves its seed there, for processes that it might start."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager
