@@ -14,6 +14,7 @@ from scipy import sparse
 
 from aidocell import files
 from aidocell.baselines import METHODS
+from aidocell.errors import InputError
 from aidocell.evaluate.leaks import Side, about_leaks, require_no_leak
 from aidocell.evaluate.metrics import DRAWS
 from aidocell.evaluate.tables import write_tsv
@@ -177,6 +178,8 @@ def evaluate_split(
     _require(methods, [train, test], settings)
     sides = [_side(what, one) for what, one in given.items() if one is not None]
     splits = given_files(train, test, valid)
+    if valid is not None:
+        splits.warnings.extend(_about_validation(methods, valid))
     if allow_leaks:
         splits.about["leaks"], notes = about_leaks(sides)
         splits.warnings.extend(notes)
@@ -192,6 +195,17 @@ def _require(
     embeddings = all(part.embeddings is not None for part in parts)
     counts = all(part.counts is not None for part in parts)
     require_methods(methods, embeddings=embeddings, counts=counts, settings=settings)
+
+
+def _about_validation(methods: Sequence[str], valid: Labelled) -> list[dict[str, str]]:
+    """Refuse validation cells that a method cannot read; warn where none looks at them."""
+    taking = [METHODS[name] for name in methods if "validation" in METHODS[name].takes]
+    if any(valid.features(method) is None for method in taking):
+        fix = "give their counts, or leave them out"
+        raise InputError("E_CONFIG", "the validation file has no counts", fix=fix)
+    if taking:
+        return []
+    return [{"id": "validation-unused", "text": "none of the methods looks at validation cells"}]
 
 
 def _side(what: str, labelled: Labelled) -> Side:

@@ -25,7 +25,7 @@ from aidocell.tasks.annotate import (
     write_evaluation,
 )
 from aidocell.tasks.classifier import embedding_of
-from aidocell.tasks.labelled import MAX_CELLS, Chosen, Labelled, choose
+from aidocell.tasks.labelled import MAX_CELLS, Labelled, choose
 from aidocell.tasks.stored import (
     StoredCells,
     Stores,
@@ -89,53 +89,28 @@ def annotate_evaluate(
         ``E_STORE_DAMAGED``, ``E_OUTPUT_EXISTS``.
     """
     files.refuse_existing(output, overwrite=overwrite)
-    sources = {
-        what: _Source.of(what, stores)
-        for what, stores in (
-            ("training file", Stores(embeddings, counts, samples)),
-            ("test file", test),
-            ("validation file", valid),
-        )
-        if stores is not None
-    }
-    given = list(sources.values())
+    given = _sources(Stores(embeddings, counts, samples), test, valid)
     settings = {"genes": _genes(given), **(settings or {})}
     methods = list(methods or _quick(given))
-    judged = given[:2]  # of validation cells, methods take what there is
-    have = {
-        "embeddings": all(one.embedded for one in judged),
-        "counts": all(one.counted for one in judged),
-    }
-    require_methods(methods, **have, settings=settings)
+    require_methods(methods, **_have(given), settings=settings)
     _require_reference(methods, settings)
     notes = _require_apart(given, group)
+    by_folds = {"folds": folds, "repeats": repeats, "leave_one_group_out": leave_one_group_out}
     choice = {"max_cells": max_cells, "seed": seed}
-    by_folds = test is None
-    chosen = given[0].chosen(
+    labelled = given[0].labelled(
         label,
         group,
-        folds=folds if by_folds and not leave_one_group_out else None,
+        folds=None if test or leave_one_group_out else folds,
         min_cells_per_class=min_cells_per_class,
         **choice,
     )
-    labelled = given[0].labelled(chosen)
     labelled = replace(labelled, warnings=labelled.warnings + notes)
     shared = {"methods": methods, "seed": seed, "settings": settings}
-    if by_folds:
-        result = evaluate_labelled(
-            labelled,
-            folds=folds,
-            repeats=repeats,
-            leave_one_group_out=leave_one_group_out,
-            **shared,
-        )
+    if test is None:
+        result = evaluate_labelled(labelled, **by_folds, **shared)
     else:
-        others = [
-            one.labelled(one.chosen(label, group, least_classes=1, **choice)) for one in given[1:]
-        ]
-        result = evaluate_split(
-            labelled, others[0], valid=others[1] if others[1:] else None, **shared
-        )
+        others = [one.labelled(label, group, least_classes=1, **choice) for one in given[1:]]
+        result = evaluate_split(labelled, others[0], valid=others[1] if valid else None, **shared)
     embedded = given[0].embedded
     result.summary.update({"label": label, "group": group})
     result.summary["embedding"] = embedding_of(embedded.provenances[0]) if embedded else None
@@ -165,15 +140,14 @@ class _Source:
     def cells(self) -> StoredCells:
         return self.embedded or self.counted
 
-    def chosen(self, label: str, group: str | None, **conditions: Any) -> Chosen:
-        return choose(
+    def labelled(self, label: str, group: str | None, **conditions: Any) -> Labelled:
+        """The cells that are chosen under these conditions, with their matrices."""
+        chosen = choose(
             self.cells.column(label, "--label"),
             self.cells.names,
             groups=self.cells.column(group, "--group") if group else None,
             **conditions,
         )
-
-    def labelled(self, chosen: Chosen) -> Labelled:
         places = _matched(self.counted, self.embedded, chosen.rows) if self.counted else None
         return chosen.with_matrices(
             embeddings=self.embedded.vectors(chosen.rows) if self.embedded else None,
@@ -186,10 +160,23 @@ class _Source:
         return Side(self.what, cells.names.to_numpy(), groups, cells.blocks)
 
 
+def _sources(train: Stores, test: Stores | None, valid: Stores | None) -> list[_Source]:
+    named = {"training file": train, "test file": test, "validation file": valid}
+    return [_Source.of(what, stores) for what, stores in named.items() if stores is not None]
+
+
+def _have(given: Sequence[_Source]) -> dict[str, bool]:
+    """What there is of training and test cells; of validation cells methods take what there is."""
+    return {
+        "embeddings": all(one.embedded for one in given[:2]),
+        "counts": all(one.counted for one in given[:2]),
+    }
+
+
 def _quick(given: Sequence[_Source]) -> list[str]:
     """Methods that run where none were named."""
-    embedded, counted = (all(getattr(one, n) for one in given[:2]) for n in ("embedded", "counted"))
-    available = {"embedding": embedded, "counts": counted, "labels": True}
+    have = _have(given)
+    available = {"embedding": have["embeddings"], "counts": have["counts"], "labels": True}
     return [name for name, m in METHODS.items() if m.quick and available[m.needs]]
 
 
@@ -224,10 +211,9 @@ def _require_apart(given: Sequence[_Source], group: str | None) -> list[dict[str
         if not counts and not all(one.embedded for one in given):
             fix = "give files of counts, or embeddings of all of them"
             raise InputError("E_CONFIG", "the files have nothing in common to compare", fix=fix)
-        notes = require_no_leak([one.side(group, counts=counts) for one in given])
-    else:
-        notes = []
-    return notes + ([] if group else _about_donors(given))
+        # of all cells, chosen or not; what is only suspicious is said of the chosen ones
+        require_no_leak([one.side(group, counts=counts) for one in given])
+    return [] if group else _about_donors(given)
 
 
 def _about_donors(given: Sequence[_Source]) -> list[dict[str, str]]:

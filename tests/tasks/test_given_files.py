@@ -92,6 +92,13 @@ def test_validation_cells_are_passed_on_but_neither_learned_from_nor_judged_by(
     assert result.summary["validation"]["cells"]["used"] == 30
 
 
+def test_validation_cells_that_nobody_looks_at_are_warned_of(pair, make_toy):
+    train, test = map(labelled, pair)
+    valid = labelled(make_toy(30, seed=2))
+    result = evaluate_split(train, test, valid=valid, methods=["majority"], draws=10)
+    assert "validation-unused" in {note["id"] for note in result.summary["warnings"]}
+
+
 @pytest.mark.parametrize("between", ["train", "valid"])
 def test_a_cell_in_two_of_the_files_is_refused(pair, make_toy, between):
     train, test = pair
