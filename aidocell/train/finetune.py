@@ -17,8 +17,7 @@ import torch
 from scipy import sparse
 
 from aidocell.embedding import Runtime, resolve_runtime
-from aidocell.errors import AidocellError, InputError, MachineError
-from aidocell.files import read_json, write_json
+from aidocell.errors import InputError, MachineError
 from aidocell.joblog import configure_logging
 from aidocell.model import AidoCell
 from aidocell.provenance import REVISION, require_same, run_key
@@ -32,6 +31,7 @@ from aidocell.train.heads import CellClassifier
 from aidocell.train.lora import merge_lora
 from aidocell.train.modes import prepare
 from aidocell.train.options import FinetuneOptions
+from aidocell.train.processes import errors_left_at, launch
 from aidocell.train.readers import Pooled, counts_reader, pooled_readers
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 
 SEED = 42  # the framework's example recipe
 STATE = "course.state"
-_ERROR = "error.json"
 
 
 def finetune(
@@ -154,15 +153,14 @@ def _trained(
     task = _Task(
         cells=cells, options=options, seed=seed, saving=saving, runtime=runtime, level=level
     )
-    try:
-        course = fabric.launch(_launched, network, task)
-    except torch.cuda.OutOfMemoryError as error:
-        raise _out_of_memory(options) from error
-    except torch.multiprocessing.ProcessRaisedException as error:
-        if "OutOfMemoryError" in str(error):
-            raise _out_of_memory(options) from error
-        _raise_known(saving.path.with_name(_ERROR))
-        raise
+    course = launch(
+        fabric,
+        _launched,
+        network,
+        task,
+        folder=None if saving is None else saving.path.parent,
+        out_of_memory=_out_of_memory(options),
+    )
     return course or _fetched(network, saving)
 
 
@@ -178,24 +176,10 @@ def _launched(fabric: Fabric, network: CellClassifier, task: _Task) -> Course | 
     network.backbone.attention = task.runtime.attention
     cells = task.cells
     readers = (counts_reader(cells.train.counts), counts_reader(cells.validation.counts))
-    try:
+    folder = None if task.saving is None else task.saving.path.parent
+    with errors_left_at(folder, fabric):
         course = train(fabric, network, readers, cells, task.options, task.seed, task.saving)
-    except AidocellError as error:
-        if fabric.world_size > 1 and fabric.is_global_zero:
-            told = {"status": error.exit_status, "id": error.id, "what": error.what}
-            write_json(task.saving.path.with_name(_ERROR), {**told, "fix": error.fix})
-        raise
     return course if fabric.world_size == 1 else None
-
-
-def _raise_known(path: Path) -> None:
-    """Raise what a spawned process left here, since only text comes back from it."""
-    if not path.exists():
-        return
-    told = read_json(path)
-    path.unlink()
-    kind = MachineError if told["status"] == MachineError.exit_status else InputError
-    raise kind(told["id"], told["what"], fix=told["fix"])
 
 
 @torch.no_grad()

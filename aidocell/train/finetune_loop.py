@@ -19,11 +19,10 @@ from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aidocell.errors import InputError
 from aidocell.progress import progress
 from aidocell.train.course import Course, Saving, changing
 from aidocell.train.finetune_cells import Cells, balanced_weights, step_batches
-from aidocell.train.optimiser import Schedule, new_optimiser
+from aidocell.train.optimiser import Schedule, new_optimiser, require_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -173,7 +172,7 @@ class _Training:
         norm = fabric.clip_gradients(
             self.wrapped, self.stepper, max_norm=self.options.clip, error_if_nonfinite=False
         )
-        _require_finite(norm)
+        require_finite(norm)
         self.rate = self.scheduler.get_last_lr()[0]
         self.stepper.step()
         self.scheduler.step()
@@ -236,12 +235,3 @@ def _in_words(row: dict[str, Any]) -> str:
     judged = row["validation_macro_f1"]
     shown = "" if judged is None else f", validation macro-F1 {judged:.3f}"
     return f"loss {row['train_loss']:.4f}{shown}"
-
-
-def _require_finite(norm: Tensor | None) -> None:
-    if norm is not None and not torch.isfinite(norm):
-        raise InputError(
-            "E_NOT_FINITE",
-            "the gradient of a step is not finite: training has diverged",
-            fix="give a lower --learning-rate, and --precision float32 if it was bfloat16",
-        )

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aidocell.errors import InputError
+
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import AdamW
     from torch.optim.lr_scheduler import LambdaLR
 
-__all__ = ["Schedule", "new_optimiser"]
+__all__ = ["Schedule", "new_optimiser", "require_finite"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +82,13 @@ def new_optimiser(
     groups += [{"params": [trained[name]], "lr": rate} for name, rate in rates.items()]
     optimiser = AdamW(groups, lr=schedule.peak_rate, betas=betas, weight_decay=weight_decay)
     return optimiser, LambdaLR(optimiser, schedule.share)
+
+
+def require_finite(norm: Tensor | None) -> None:
+    """Refuse a step by the norm of its gradient: ``E_NOT_FINITE``."""
+    if norm is not None and not norm.isfinite():
+        raise InputError(
+            "E_NOT_FINITE",
+            "the gradient of a step is not finite: training has diverged",
+            fix="give a lower --learning-rate, and --precision float32 if it was bfloat16",
+        )

@@ -24,6 +24,7 @@ from aidocell.train.fabric import new_fabric
 from aidocell.train.material import Material
 from aidocell.train.pretrain_loop import Stand, train
 from aidocell.train.pretrain_options import PretrainOptions
+from aidocell.train.processes import errors_left_at, launch
 from aidocell.train.streaming import StoredCells
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def pretrain(
     material = Material.of(stored, options)
     content = _content(network, material, options, runtime, seed)
     key = run_key(**{name: part for name, part in content.items() if name != "version"})
+    network.checkpoint = None  # what it was is the content's `base`
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as work:
         state = Path(work) / STATE
         _require_begun(state, key, resume=resume)
@@ -162,14 +164,14 @@ def _trained(network: AidoCell, task: _Task) -> Stand:
     fabric = new_fabric(
         device=runtime.device, precision=runtime.precision, devices=task.options.devices
     )
-    try:
-        stand = fabric.launch(_launched, network, task)
-    except torch.cuda.OutOfMemoryError as error:
-        raise _out_of_memory(task.options) from error
-    except torch.multiprocessing.ProcessRaisedException as error:
-        if "OutOfMemoryError" in str(error):
-            raise _out_of_memory(task.options) from error
-        raise
+    stand = launch(
+        fabric,
+        _launched,
+        network,
+        task,
+        folder=task.state.parent,
+        out_of_memory=_out_of_memory(task.options),
+    )
     return stand or _fetched(network, task)
 
 
@@ -180,7 +182,8 @@ def _launched(fabric: Fabric, network: AidoCell, task: _Task) -> Stand | None:
     network.to(fabric.device).requires_grad_(True)
     network.attention = task.runtime.attention
     network.bert.recompute = task.options.activation_checkpointing
-    stand = train(fabric, network, task.material, task.options, task.seed, task.state, task.key)
+    with errors_left_at(task.state.parent, fabric):
+        stand = train(fabric, network, task.material, task.options, task.seed, task.state, task.key)
     network.bert.recompute = False
     return stand if fabric.world_size == 1 else None
 

@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aidocell.errors import InputError
 from aidocell.model import AidoCell
 from aidocell.progress import progress
 from aidocell.train.course import changing
 from aidocell.train.material import Material
 from aidocell.train.objective import Draw, Predictor, draw, squared_error
-from aidocell.train.optimiser import Schedule, new_optimiser
+from aidocell.train.optimiser import Schedule, new_optimiser, require_finite
 from aidocell.train.pretrain_options import PretrainOptions
 from aidocell.train.saving import load_state, save_state
 
@@ -198,7 +197,7 @@ class _Training:
         norm = fabric.clip_gradients(
             self.wrapped, self.stepper, max_norm=options.clip, error_if_nonfinite=False
         )
-        _require_finite(norm)
+        require_finite(norm)
         self.rate = self.scheduler.get_last_lr()[0]
         self.stepper.step()
         self.scheduler.step()
@@ -270,12 +269,3 @@ def _deterministic(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-def _require_finite(norm: Tensor | None) -> None:
-    if norm is not None and not torch.isfinite(norm):
-        raise InputError(
-            "E_NOT_FINITE",
-            "the gradient of a step is not finite: training has diverged",
-            fix="give a lower learning rate, and --precision float32 if it was bfloat16",
-        )

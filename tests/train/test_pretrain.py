@@ -174,6 +174,16 @@ def test_genes_are_drawn_from_those_that_vary_most(stores):
     assert moved[-2:].all()
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_training_that_diverges_says_so_also_from_another_process(stores, devices):
+    network = new_tiny_network()
+    with torch.no_grad():
+        network.bert.position_embedding.weight[0, 0] = torch.inf
+    options = replace(SHORT, batch_size=4 // devices, devices=devices)
+    with pytest.raises(InputError, match=r"E_NOT_FINITE.*diverged"):
+        pretrain(network, stores, options=options)
+
+
 def _rates(options):
     schedule = Schedule(peak_rate=options.rate, warmup_share=0.05, floor_share=0, steps=12)
     return [schedule.rate(step) for step in range(12)]
