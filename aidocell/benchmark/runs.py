@@ -22,11 +22,11 @@ from aidocell.tasks.labelled import Labelled, choose
 from aidocell.tasks.stored import StoredCells, stored_counts, stored_embeddings
 from aidocell.train.options import Network
 
-__all__ = ["RUN", "Sources", "run_method"]
+__all__ = ["RUN", "TABLES", "Sources", "run_method"]
 
 log = logging.getLogger(__name__)
 
-RUN, _TABLES = "run.json", "evaluation"
+RUN, TABLES = "run.json", "evaluation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def _judged(
     )
     if run.method in result.summary["unavailable"]:
         raise Unavailable(result.summary["unavailable"][run.method])
-    write_evaluation(result, folder / _TABLES)
+    write_evaluation(result, folder / TABLES)
     times = result.run_times[["fit_seconds", "predict_seconds"]].to_numpy().sum()
     return {
         "status": "regenerated",
