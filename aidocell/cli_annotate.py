@@ -151,6 +151,7 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Judge methods on labelled cells, by folds or by a test file; OUTPUT is a folder of tables."""
+    from aidocell.baselines import METHODS
     from aidocell.standalone import labelled_stores
     from aidocell.tasks.evaluate_files import annotate_evaluate
     from aidocell.tasks.judging import require_methods
@@ -180,7 +181,10 @@ def evaluate(
         def opened(path: Path | None, **more: Any) -> Any:
             return path and stack.enter_context(labelled_stores(path, **shared, **more))
 
-        stores = opened(labelled, embeddings=embeddings)
+        counts_alone = names is not None and not any(
+            METHODS[name].needs == "embedding" for name in names
+        )
+        stores = opened(labelled, embeddings=embeddings, counts_alone=counts_alone)
         annotate_evaluate(
             output,
             label=label,
@@ -191,7 +195,7 @@ def evaluate(
             folds=folds or 5,
             repeats=repeats or 1,
             leave_one_group_out=leave_one_group_out,
-            test=opened(test, embeddings=test_embeddings),
+            test=opened(test, embeddings=test_embeddings, counts_alone=counts_alone),
             valid=opened(valid, embeddings=None, counts_alone=True),
             settings=settings,
             seed=seed,

@@ -521,6 +521,20 @@ def test_a_method_that_cannot_be_judged_is_refused_before_the_work(
     run(*EVALUATE, cells, *words).refused("E_CONFIG", text)
 
 
+def test_the_checkpoint_is_fine_tuned_for_each_fold_and_nothing_embedded(
+    run, cells, tmp_path, monkeypatch
+):
+    forbid(monkeypatch, "aidocell.standalone.embed_file")
+    how = ("--finetune", "mode=frozen", "--finetune", "epochs=1", "--finetune", "batch-size=30")
+    words = ("--label", "cell_type", "--methods", "finetune", "--folds", "2", "--output")
+    assert run(*EVALUATE, cells, "--model", TINY, *how, *words, tmp_path / "out").status == 0
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["finetune"]["mode"] == "frozen"
+    assert summary["finetune"]["batch_size"] == 30
+    assert summary["unavailable"] == {}
+    assert len(pd.read_parquet(tmp_path / "out/predictions.parquet")) == 60
+
+
 def test_splits_are_repeated_and_groups_left_out(run, cells, tmp_path):
     words = (*LABELLED, "--output")
     repeated = ("--folds", "2", "--repeats", "3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def annotate_evaluate(
         others = [one.labelled(label, group, least_classes=1, **choice) for one in given[1:]]
         result = evaluate_split(labelled, others[0], valid=others[1] if valid else None, **shared)
     embedded = given[0].embedded
-    result.summary.update({"label": label, "group": group})
+    result.summary.update({"label": label, "group": group, **_made_with(methods, settings)})
     result.summary["embedding"] = embedding_of(embedded.provenances[0]) if embedded else None
     result.summary["embeddings"] = [read_seal(Path(path)) for path in embeddings]
     write_evaluation(result, output, overwrite=overwrite)
@@ -202,6 +202,16 @@ def _require_reference(methods: Sequence[str], settings: Mapping[str, Any]) -> N
     except InputError as error:
         if error.id != "E_USAGE":  # without its package, the method's row says so
             raise
+
+
+def _made_with(methods: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How the checkpoint was fine-tuned and which reference labelled, where that was asked for."""
+    made = {}
+    if "finetune" in methods:
+        made["finetune"] = asdict(settings["network"].options)
+    if "reference" in methods:
+        made["reference"] = Path(settings["reference"]).name
+    return made
 
 
 def _require_apart(given: Sequence[_Source], group: str | None) -> list[dict[str, str]]:
