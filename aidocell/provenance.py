@@ -24,6 +24,7 @@ REVISION = {
     "finetune": 1,
     "pretrain": 1,
     "report": 1,
+    "benchmark": 1,
 }
 
 

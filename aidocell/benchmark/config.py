@@ -18,6 +18,7 @@ from aidocell.errors import InputError
 __all__ = [
     "Run",
     "check_benchmark",
+    "embedding_options",
     "model_names",
     "plan_clusterings",
     "plan_runs",
@@ -89,6 +90,14 @@ def model_names(config: Mapping[str, Any]) -> dict[str, str]:
     """The name of each checkpoint's folder and rows, by hub id or path."""
     models = dict.fromkeys([*config["models"], *config["clustering"]["models"]])
     return {model: _short(model) for model in models}
+
+
+def embedding_options(config: Mapping[str, Any], dataset: str) -> dict[str, str]:
+    """How a data set is embedded: one for clustering has its own pooling and precision."""
+    if any(given["name"] == dataset for given in config["datasets"]):
+        return dict(config["embed"])
+    own = {name: config["clustering"][name] for name in ("pooling", "precision")}
+    return {**config["embed"], **own}
 
 
 def plan_runs(config: Mapping[str, Any]) -> dict[str, Run]:
