@@ -227,6 +227,8 @@ def new_network(network: str | Mapping[str, Any], *, seed: int) -> AidoCell:
 
     sizes = dict(_sizes(network))
     genes = sizes.pop("genes", None)
+    if not isinstance(genes, str | None):
+        raise _refused(f"network.genes is {genes!r}", "give the path of a genes.tsv")
     vocabulary = Vocabulary.builtin() if genes is None else Vocabulary.read(genes)
     known = {*(key.name for key in fields(ModelConfig))} - {"max_position_embeddings"}
     for key in sorted(map(str, set(sizes) - known)):

@@ -105,6 +105,8 @@ def test_a_new_network_has_the_asked_genes_and_the_weights_of_its_seed():
         ({**NETWORK, "layers": 2}, "unknown key 'network.layers'"),
         ({"hidden_size": 16}, "num_hidden_layers"),
         ({**NETWORK, "hidden_size": 15}, "not a multiple"),
+        ({**NETWORK, "genes": ["a"]}, "the path of a genes.tsv"),
+        ({**NETWORK, "genes": "absent.tsv"}, "absent.tsv"),
     ],
 )
 def test_a_network_of_another_kind_is_refused(network, told):
