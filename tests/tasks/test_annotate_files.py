@@ -174,7 +174,7 @@ def test_an_output_that_is_there_is_noticed_before_any_work(study, tmp_path):
 
 @pytest.mark.parametrize("method", ["majority", "genes-logistic", "nonsense"])
 def test_a_method_that_cannot_be_kept_is_refused_with_those_that_can(study, tmp_path, method):
-    with pytest.raises(InputError, match="choose logistic or knn") as caught:
+    with pytest.raises(InputError, match="choose logistic, knn or mlp") as caught:
         annotate_train(
             stores(study, "embeddings"), tmp_path / "c", label="cell_type", method=method
         )
