@@ -27,7 +27,9 @@ from aidocell.cli_options import (
     require_command,
     with_options,
 )
+from aidocell.cli_pretrain import add_pretrain_command
 from aidocell.cli_runs import add_run_commands
+from aidocell.cli_train import add_finetune_command
 from aidocell.errors import AidocellError, InputError, printable
 from aidocell.joblog import configure_logging
 from aidocell.provenance import VERSION
@@ -44,6 +46,8 @@ app = typer.Typer(
     help="AIDO.Cell on single-cell data: count matrices in; embeddings and cell types out.",
 )
 app.add_typer(annotate, name="annotate")
+add_finetune_command(app)
+add_pretrain_command(app)
 add_run_commands(app)
 
 _UsageError = typer.BadParameter.__base__  # Typer exports only what derives from it

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from aidocell.cli_apply import add_apply_commands
 from aidocell.cli_options import (
     Folds,
     Group,
@@ -18,7 +20,9 @@ from aidocell.cli_options import (
     Overwrite,
     Seed,
     embedding_options,
+    options_from_text,
     reading_options,
+    refuse_options,
     require_command,
     with_options,
 )
@@ -51,12 +55,19 @@ def train(
     reading: Any,
     embedding: Any,
     model: Model = None,
-    method: Annotated[str, typer.Option(help="logistic or knn.")] = "logistic",
+    method: Annotated[str, typer.Option(help="logistic, knn or mlp.")] = "logistic",
     group: Group = None,
     folds: Folds = 5,
     seed: Seed = 0,
     min_cells_per_class: MinCells = None,
     max_cells: MaxCells = 50_000,
+    known_coverage: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of known cells that the unknown threshold leaves."),
+    ] = 0.9,
+    ontology: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column with Cell Ontology ids.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn cell types from labelled cells; OUTPUT is a folder of arrays and JSON."""
@@ -66,7 +77,7 @@ def train(
 
     refuse_existing(output, overwrite=overwrite, inputs=[labelled])
     require_trainable(method)
-    columns = {"--label": label, "--group": group}
+    columns = {"--label": label, "--group": group, "--ontology": ontology}
     with embedded(
         labelled, model=model, input_options=reading, columns=columns, **embedding
     ) as store:
@@ -80,37 +91,10 @@ def train(
             seed=seed,
             min_cells_per_class=min_cells_per_class,
             max_cells=max_cells,
+            known_coverage=known_coverage,
+            ontology=ontology,
             overwrite=overwrite,
         )
-    typer.echo(f"wrote {printable(output)}")
-
-
-@annotate.command(
-    "apply",
-    epilog="Example: aidocell annotate apply new.h5ad --model M --classifier classifier --output out.parquet",
-)
-@with_options(reading=reading_options, embedding=embedding_options)
-def apply(
-    query: Annotated[Path, typer.Argument(metavar="QUERY")],
-    classifier: Annotated[Path, typer.Option(help="Folder that `annotate train` wrote.")],
-    output: Output,
-    reading: Any,
-    embedding: Any,
-    model: Model = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Label cells: predicted type, its probability, and one column a type."""
-    from aidocell.standalone import embedded
-    from aidocell.tasks.annotate_files import annotate_apply
-    from aidocell.tasks.classifier_folder import load_classifier
-
-    refuse_existing(output, overwrite=overwrite, inputs=[query, classifier])
-    known = load_classifier(classifier)
-    embedding = {"pooling": known.pooling, **embedding}
-    with embedded(
-        query, model=model, input_options=reading, classifier=known, **embedding
-    ) as store:
-        annotate_apply([store], output, classifier=classifier, overwrite=overwrite)
     typer.echo(f"wrote {printable(output)}")
 
 
@@ -127,43 +111,115 @@ def evaluate(
     reading: Any,
     embedding: Any,
     methods: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="Methods to judge; all that can run.")
+        str | None,
+        typer.Option(metavar="A,B,C", help="Methods to judge; without it those that are quick."),
     ] = None,
     model: Model = None,
     embeddings: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Embeddings of these cells.")
     ] = None,
     group: Group = None,
-    folds: Folds = 5,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Folds of the cross-validation; 5.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Different splits into folds; 1.")
+    ] = None,
+    leave_one_group_out: Annotated[
+        bool, typer.Option("--leave-one-group-out", help="Make each group a fold.")
+    ] = False,
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Judge by these cells, not by folds.")
+    ] = None,
+    test_embeddings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Embeddings of the test cells.")
+    ] = None,
+    valid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Cells by which fine-tuning stops early.")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="CellTypist model of the method reference."),
+    ] = None,
+    finetune: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Option of the method finetune; repeatable."),
+    ] = None,
     seed: Seed = 0,
     min_cells_per_class: MinCells = None,
     max_cells: MaxCells = 50_000,
     overwrite: Overwrite = False,
 ) -> None:
-    """Judge methods on labelled cells by cross-validation; OUTPUT is a folder of tables."""
+    """Judge methods on labelled cells, by folds or by a test file; OUTPUT is a folder of tables."""
+    from aidocell.baselines import METHODS
     from aidocell.standalone import labelled_stores
-    from aidocell.tasks.annotate_files import annotate_evaluate
+    from aidocell.tasks.evaluate_files import annotate_evaluate
+    from aidocell.tasks.judging import require_methods
 
-    refuse_existing(output, overwrite=overwrite, inputs=[labelled])
-    with labelled_stores(
-        labelled,
-        model=model,
-        embeddings=embeddings,
-        input_options=reading,
-        columns={"--label": label, "--group": group},
+    given = [path for path in (labelled, embeddings, test, test_embeddings, valid) if path]
+    refuse_existing(output, overwrite=overwrite, inputs=given)
+    by_folds = {"--folds": folds, "--repeats": repeats}
+    if test is not None:
+        refuse_options({**by_folds, "--leave-one-group-out": leave_one_group_out}, "beside --test")
+    else:
+        refuse_options({"--valid": valid, "--test-embeddings": test_embeddings}, "without --test")
+    if leave_one_group_out:
+        refuse_options(by_folds, "beside --leave-one-group-out")
+        refuse_options({"--leave-one-group-out": group is None}, "without --group")
+    names = [name.strip() for name in methods.split(",")] if methods else None
+    settings = {"reference": reference, "network": _network(model, embedding, finetune or [])}
+    if names is not None:  # what the cells have is known when they are read, the rest now
+        require_methods(names, embeddings=True, counts=True, settings={"genes": [], **settings})
+    shared = {
+        "model": model,
+        "input_options": reading,
+        "columns": {"--label": label, "--group": group},
         **embedding,
-    ) as stores:
+    }
+    with ExitStack() as stack:
+
+        def opened(path: Path | None, **more: Any) -> Any:
+            return path and stack.enter_context(labelled_stores(path, **shared, **more))
+
+        counts_alone = names is not None and not any(
+            METHODS[name].needs == "embedding" for name in names
+        )
+        stores = opened(labelled, embeddings=embeddings, counts_alone=counts_alone)
         annotate_evaluate(
             output,
             label=label,
             embeddings=stores.embeddings,
             counts=stores.counts,
-            methods=[name.strip() for name in methods.split(",")] if methods else None,
+            methods=names,
             group=group,
-            folds=folds,
+            folds=folds or 5,
+            repeats=repeats or 1,
+            leave_one_group_out=leave_one_group_out,
+            test=opened(test, embeddings=test_embeddings, counts_alone=counts_alone),
+            valid=opened(valid, embeddings=None, counts_alone=True),
+            settings=settings,
             seed=seed,
             min_cells_per_class=min_cells_per_class,
             max_cells=max_cells,
             overwrite=overwrite,
         )
     typer.echo(f"wrote {printable(output)}")
+
+
+def _network(model: str | None, embedding: dict[str, Any], given: list[str]) -> Any:
+    """The checkpoint that the method finetune begins with, and how it is trained."""
+    from aidocell.train.options import FinetuneOptions, Network
+
+    if model is None:
+        refuse_options({"--finetune": given}, "without --model")
+        return None
+    where = {name: embedding[name] for name in ("device", "precision", "attention")}
+    return Network(
+        model=model,
+        revision=embedding["revision"],
+        accept_license=embedding["accept_license"],
+        options=FinetuneOptions(**{**where, **options_from_text(FinetuneOptions, given)}),
+    )
+
+
+add_apply_commands(annotate)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -29,7 +30,9 @@ __all__ = [
     "Seed",
     "Source",
     "embedding_options",
+    "options_from_text",
     "reading_options",
+    "refuse_options",
     "require_command",
     "with_options",
 ]
@@ -109,6 +112,46 @@ def embedding_options(
         "revision": revision,
         "accept_license": accept_model_license,
     }
+
+
+def options_from_text(options: type, given: Sequence[str]) -> dict[str, Any]:
+    """Fields of a dataclass from ``NAME=VALUE``, each in the type of its default.
+
+    Raises
+    ------
+    InputError
+        ``E_USAGE``: no such field, or a value of another type.
+    """
+    defaults = {field.name: field.default for field in fields(options)}
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in defaults or not isinstance(defaults[name], str | bool | int | float | None):
+            known = ", ".join(n for n, v in defaults.items() if not isinstance(v, tuple))
+            raise InputError("E_USAGE", f"no option '{name}'", fix=f"give one of {known}")
+        found[name] = _as_type_of(defaults[name], value.strip(), name)
+    return found
+
+
+def _as_type_of(default: object, text: str, name: str) -> Any:
+    if isinstance(default, str):
+        return text
+    if isinstance(default, bool):
+        words = {"true": True, "false": False}
+        if text in words:
+            return words[text]
+        raise InputError("E_USAGE", f"{name} is '{text}'", fix="give true or false")
+    try:
+        return float(text) if isinstance(default, float) else int(text)
+    except ValueError as error:
+        raise InputError("E_USAGE", f"{name} is '{text}'", fix="give a number") from error
+
+
+def refuse_options(given: dict[str, object], where: str) -> None:
+    """Refuse options that say nothing `where` they are."""
+    for option in (name for name, value in given.items() if value):
+        raise InputError("E_USAGE", f"{option} has no meaning {where}", fix="leave it out")
 
 
 def require_command(context: typer.Context) -> None:

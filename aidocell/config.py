@@ -15,7 +15,7 @@ import jsonschema
 
 from aidocell.errors import InputError
 
-__all__ = ["check_config", "check_value", "refuse_contradictions"]
+__all__ = ["check_config", "check_keys", "check_value", "refuse_contradictions"]
 
 
 def check_config(given: Mapping[str, Any], schema: str | Path) -> dict:
@@ -34,16 +34,20 @@ def check_config(given: Mapping[str, Any], schema: str | Path) -> dict:
         ``E_CONFIG``: an unknown key (with the nearest known one), a wrong type, a value out of
         range, or values that contradict each other.
     """
-    rules = json.loads(Path(schema).read_text(encoding="utf-8"))
-    config = copy.deepcopy(dict(given))
-    _mend_yaml(config, rules)
-    for problem in _problems(config, rules):
-        raise problem
-    config = _completed(config, rules)
+    config = check_keys(given, json.loads(Path(schema).read_text(encoding="utf-8")))
     refuse_contradictions(config["qc"], where="qc")
     _refuse_impossible_flash(config["embed"])
     _refuse_crossed_limits(config["report"]["verdict"])
     return config
+
+
+def check_keys(given: Mapping[str, Any], rules: Mapping[str, Any]) -> dict:
+    """Check keys against a JSON schema and fill in its defaults; errors as :func:`check_config`."""
+    config = copy.deepcopy(dict(given))
+    _mend_yaml(config, rules)
+    for problem in _problems(config, rules):
+        raise problem
+    return _completed(config, rules)
 
 
 def check_value(key: str, value: object, rules: Mapping[str, Any], *, where: str) -> Any:

@@ -50,9 +50,12 @@ def read_samples(config: dict[str, Any]) -> dict[str, Sample]:
     return read_sheet(locate(config["samples"], WORKFLOW), config, SCHEMA, root=WORKFLOW)
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The keys of a configuration as they stand there; ``E_FILE_MISSING``, ``E_CONFIG``."""
-    fix = "give the study's config.yaml by --config"
+def read_yaml(path: str | Path, *, what: str = "the study's config.yaml") -> dict[str, Any]:
+    """The keys of a configuration as they stand there; ``E_FILE_MISSING``, ``E_CONFIG``.
+
+    `what` names the file that was meant.
+    """
+    fix = f"give {what} by --config"
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

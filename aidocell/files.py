@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # what every folder that a command writes holds
-_MARKS = ("classifier.json", "summary.json", "report.html")
+_MARKS = ("classifier.json", "summary.json", "report.html", "pretraining_loss.svg")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.EUCLEAN)
 _NOT_WRITABLE = (

@@ -32,12 +32,13 @@ _MAKERS = {
     "plan": r"samples/[^/]+/shards\.json",
     "gather": r"samples/[^/]+/embeddings\.zarr\.zip",
     "annotate": r"study/annotate/.+",
+    "finetune": r"study/finetune/.+",
     "map": r"study/map\.parquet",
     "report": r"report/.+",
 }
 _REMAKE = "delete it and run the study again"
 _REWRITE = f"delete {MANIFEST} and run the study again"
-_PLACES = ("*", "samples/*/*", "study/*", "study/annotate/**/*", "report/**/*")
+_PLACES = ("*", "samples/*/*", "study/*", "study/annotate/**/*", "study/finetune/*", "report/**/*")
 
 
 def write_manifest(outputs: Mapping[str, Sequence[str]], path: str | Path) -> None:
@@ -130,7 +131,7 @@ def _unlisted(root: Path, listed: set[str]) -> Iterator[Path]:
             verdict = verdicts.get(sample[1])
             of_study = verdict == "yes" or (verdict == "no" and maker == "check")
         else:
-            of_study = maker != "annotate" or maker in makers
+            of_study = maker not in ("annotate", "finetune") or maker in makers
         if of_study:
             yield file
 

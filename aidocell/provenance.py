@@ -20,8 +20,11 @@ REVISION = {
     "plan": 1,
     "embed": 1,
     "gather": 2,
-    "annotate": 2,
+    "annotate": 3,
+    "finetune": 1,
+    "pretrain": 1,
     "report": 1,
+    "benchmark": 1,
 }
 
 

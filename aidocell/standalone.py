@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from aidocell.records import read_record, write_record
 from aidocell.sharding import embed_shards
 from aidocell.store import SUFFIX, StoreReader, verify
 from aidocell.tasks.classifier import Classifier
+from aidocell.tasks.stored import Stores
 
-__all__ = ["LabelledStores", "embed_file", "embedded", "labelled_stores"]
+__all__ = ["aligned_counts", "embed_file", "embedded", "labelled_stores"]
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def embed_file(
         try:
             network = load_model(model, revision=revision, accept_license=accept_license)
             reading = input_options or InputOptions()
-            counts = _aligned(Path(source), network, reading, min_share, work)
+            counts = aligned_counts(Path(source), network, reading, min_share, work)
             if overwrite or not output.exists():
                 shards = embed_shards(
                     network, counts, work, options, runtime, batch_size, block_cells
@@ -150,14 +151,6 @@ def embedded(
         yield store
 
 
-@dataclass(frozen=True)
-class LabelledStores:
-    """What methods can be judged on: embeddings, counts or both, of the same cells."""
-
-    embeddings: list[Path]
-    counts: list[Path]
-
-
 @contextmanager
 def labelled_stores(
     source: str | Path,
@@ -166,15 +159,21 @@ def labelled_stores(
     embeddings: str | Path | None,
     input_options: InputOptions,
     columns: Mapping[str, str | None] | None = None,
+    counts_alone: bool = False,
     min_share: float = 0.5,
     **options: Any,
-) -> Iterator[LabelledStores]:
+) -> Iterator[Stores]:
     """Aligned counts of an INPUT, and its embeddings if a model or a store of them is given.
 
-    `columns` as in :func:`embedded`.
+    Parameters
+    ----------
+    columns
+        As in :func:`embedded`.
+    counts_alone
+        Embed nothing: the model says which genes there are, no more.
     """
     if _holds_embeddings(source):
-        yield LabelledStores([Path(source)], [])
+        yield Stores([Path(source)], [])
         return
     _require_columns(source, input_options, columns or {})
     with tempfile.TemporaryDirectory(prefix="aidocell-") as folder:
@@ -182,13 +181,13 @@ def labelled_stores(
         genes = vocabulary_of(model) if model else None
         align_file(source, counts, options=input_options, vocabulary=genes, min_share=min_share)
         if embeddings is not None:
-            yield LabelledStores([Path(embeddings)], [counts])
-        elif model is None:
-            yield LabelledStores([], [counts])
+            yield Stores([Path(embeddings)], [counts])
+        elif model is None or counts_alone:
+            yield Stores([], [counts])
         else:
             store = Path(folder) / f"embeddings{SUFFIX}"
             embed_file(counts, model, store, **options)
-            yield LabelledStores([store], [counts])
+            yield Stores([store], [counts])
 
 
 def _require_columns(
@@ -223,7 +222,7 @@ def _holds_embeddings(path: str | Path) -> bool:
         return store.provenance.get("stage") == "embed"
 
 
-def _aligned(
+def aligned_counts(
     source: Path, network: AidoCell, options: InputOptions, min_share: float, work: Path
 ) -> Path:
     """The counts over the model's genes: `source` itself where it holds them, or a new file."""

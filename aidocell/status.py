@@ -37,6 +37,7 @@ _STUDY_STAGES = {
     "model": "model.json",
     "admit": "admission.tsv",
     "annotate": "study/annotate/summary.json",
+    "finetune": "study/finetune/classifier.json",
     "map": "study/map.parquet",
     "report": "report/report.html",
     "manifest": "manifest.tsv",

@@ -185,6 +185,12 @@ class StoreReader:
         with _reading(self.path):
             yield from rows_of(self._group["obsm"][EMBEDDING], keep)
 
+    @property
+    def row_lengths(self) -> np.ndarray:
+        """How many counts of each cell are stored, shape ``(cells,)``."""
+        with _reading(self.path):
+            return np.diff(self._group["X"]["indptr"][:])
+
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """Rows ``start`` to ``stop`` of X, read straight from the zip."""
         with _reading(self.path):
@@ -276,14 +282,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Name the file where a read fails: a torn zip, a wrong CRC, a missing or odd member."""
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        KeyError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, RuntimeError) as error:
         raise_if_machine_failed(error)
         raise damaged(path, f"{type(error).__name__} on reading") from error
 

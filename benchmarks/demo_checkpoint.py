@@ -2,8 +2,9 @@
 
     python benchmarks/demo_checkpoint.py --counts resources/pbmc3k.h5ad --output resources/demo-checkpoint SEED_FOLDER…
 
-Every folder comes from ``python -m aidocell.train.demo``. The one with the lowest validation loss is copied to
-the output; the scores that go into its card have no say in that. All cells pass at full length.
+Every folder comes from ``aidocell pretrain --config resources/demo-pretrain.yaml --demonstration``. The one with
+the lowest validation loss is copied to the output; the scores that go into its card have no say in that. All
+cells pass at full length.
 """
 
 from __future__ import annotations
@@ -21,15 +22,19 @@ import torch
 from aidocell.baselines import METHODS
 from aidocell.counts import read_counts
 from aidocell.counts.align import align
+from aidocell.counts.celltable import CellTable
 from aidocell.counts.subset import choose_cells
 from aidocell.evaluate.metrics import summary_metrics
 from aidocell.evaluate.splits import assign_folds
 from aidocell.files import write_json
 from aidocell.model import AidoCell, load_model, preprocess, random_network
-from aidocell.train.demo import CONFIG
 
 CELLS, LABEL, FOLDS, SEED = 216, "cell_type", 5, 0
 POOLINGS = {"mean": lambda genes: genes.mean(0), "max": lambda genes: genes.amax(0)}
+ABOUT = {
+    "description": "A small model trained for minutes on the demo's own cells; for demonstration only.",
+    "license": "Apache-2.0; trained on data of 10x Genomics, CC BY 4.0",
+}
 BASELINES = {"pca": "pca-logistic", "genes": "genes-logistic"}
 
 logger = logging.getLogger("demo_checkpoint")
@@ -47,9 +52,9 @@ def main() -> None:
     cards = {folder: model.checkpoint.card for folder, model in models.items()}
     scores = [_scores_of_seed(cells, models[f], cards[f]["seed"]) for f in options.checkpoints]
     chosen = min(options.checkpoints, key=lambda folder: cards[folder]["validation_loss"])
-    card = {**cards[chosen], **_summary(cells, scores, list(cards.values()))}
+    card = {**cards[chosen], **ABOUT, **_summary(cells, scores, list(cards.values()))}
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "pytorch_model.bin"):
+    for name in ("config.json", "pytorch_model.bin", "history.tsv", "pretraining_loss.svg"):
         shutil.copyfile(chosen / name, options.output / name)
     write_json(options.output / "card.json", card)
 
@@ -57,12 +62,14 @@ def main() -> None:
 def _cells(path: Path) -> ad.AnnData:
     """The cells of the demo: as many of every type as there are, up to an equal share."""
     adata = read_counts(path)
-    names = choose_cells(adata.obs, number=CELLS, balance=LABEL, seed=SEED)
-    return align(adata[names].copy())
+    every = np.ones(adata.n_obs, bool)
+    table = CellTable.of(adata.obs)
+    chosen = choose_cells(table, every, number=CELLS, balance=LABEL, seed=SEED)
+    return align(adata[chosen].copy())
 
 
 def _scores_of_seed(cells: ad.AnnData, trained: AidoCell, seed: int) -> dict:
-    untrained = random_network(CONFIG, seed=seed).eval()
+    untrained = random_network(trained.config, seed=seed).eval()
     scores = {
         "untrained": _scores_of_model(cells, untrained),
         "trained": _scores_of_model(cells, trained),

@@ -10,7 +10,7 @@ set -euo pipefail
 # The 3.11 resolution serves later Pythons too.
 compile() {
     uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
-        --python-platform x86_64-manylinux_2_28 --extra train --extra report --extra workflow "$@"
+        --python-platform x86_64-manylinux_2_28 --extra train --extra baselines --extra report --extra workflow "$@"
 }
 without_cuda() { grep -vE '^(torch|triton|nvidia-|cuda-)'; }
 

@@ -20,7 +20,9 @@ import typer
 from small import TINY, make_cells
 
 import aidocell
+from aidocell.baselines import METHODS
 from aidocell.cli import app, main
+from aidocell.genes import Vocabulary
 from aidocell.lock import hold
 from aidocell.model import AidoCell, load_model, random_network, save_checkpoint
 from aidocell.store import StoreReader, read_store
@@ -154,7 +156,7 @@ def test_the_help_of_every_command_has_an_example(run, words):
 
 
 def test_the_promised_commands_are_there():
-    promised = "check, align, embed, annotate train, annotate apply, annotate evaluate, verify, export, doctor, plan, recover, status"
+    promised = "check, align, embed, annotate train, annotate apply, annotate evaluate, finetune, pretrain, verify, export, doctor, plan, recover, status"
     assert {" ".join(words) for words in all_commands()} == set(promised.split(", "))
 
 
@@ -417,14 +419,136 @@ def test_methods_are_judged_alike_from_an_input_and_from_stores(run, cells, embe
     pd.testing.assert_frame_equal(metrics(tmp_path / "store"), metrics(tmp_path / "input"))
     pd.testing.assert_frame_equal(metrics(tmp_path / "store"), metrics(tmp_path / "given"))
     methods = pd.read_csv(tmp_path / "given/metrics.tsv", sep="\t")["method"].unique()
-    assert set(methods) == {
-        "logistic", "knn", "genes-logistic", "pca-logistic", "pca-knn", "majority",
-    }  # fmt: skip
+    assert methods.tolist() == [name for name, method in METHODS.items() if method.quick]
 
 
 def test_a_method_without_what_it_needs_is_refused(run, embedded, tmp_path):
     words = ("--label", "cell_type", "--output", tmp_path / "x", "--methods", "pca-knn")
     run("annotate", "evaluate", embedded, *words).refused("E_CONFIG", "raw counts")
+
+
+@pytest.fixture
+def others(tmp_path) -> Path:
+    """An .h5ad of 40 other labelled cells, of other donors."""
+    path = tmp_path / "others.h5ad"
+    table = make_cells(40, seed=1)
+    table.obs["donor"] = "e" + table.obs["donor"].astype(str)
+    table.write_h5ad(path)
+    return path
+
+
+EVALUATE = ("annotate", "evaluate")
+LABELLED = ("--label", "cell_type", "--methods", "genes-logistic,majority")
+
+
+def test_methods_are_judged_by_a_test_file(run, cells, others, tmp_path):
+    words = (*LABELLED, "--group", "donor", "--output", tmp_path / "out")
+    assert run(*EVALUATE, cells, "--test", others, *words).status == 0
+    table = pd.read_csv(tmp_path / "out/metrics.tsv", sep="\t")
+    assert table["fold"].unique().tolist() == ["all", "1"]
+    assert pd.read_parquet(tmp_path / "out/predictions.parquet")["cell"].nunique() == 40
+
+
+def test_a_test_file_is_embedded_like_the_training_file(run, cells, others, embedded, tmp_path):
+    words = ("--label", "cell_type", "--methods", "logistic", "--model", TINY, "--output")
+    given = tmp_path / "others.zarr.zip"
+    assert run("embed", others, "--model", TINY, "--output", given).status == 0
+    assert run(*EVALUATE, cells, "--test", others, *words, tmp_path / "made").status == 0
+    stores = ("--embeddings", embedded, "--test-embeddings", given)
+    assert run(*EVALUATE, cells, "--test", others, *stores, *words, tmp_path / "given").status == 0
+    assert run(*EVALUATE, embedded, "--test", given, *words, tmp_path / "alone").status == 0
+    made, given, alone = (metrics(tmp_path / name) for name in ("made", "given", "alone"))
+    pd.testing.assert_frame_equal(made, given)
+    pd.testing.assert_frame_equal(made, alone)
+
+
+def test_a_donor_in_both_files_is_refused(run, cells, others, tmp_path):
+    table = ad.read_h5ad(others)
+    table.obs["donor"] = [" d1 ", *table.obs["donor"].astype(str)[1:]]
+    table.write_h5ad(others)
+    words = (*LABELLED, "--group", "donor", "--output", tmp_path / "out")
+    run(*EVALUATE, cells, "--test", others, *words).refused("E_GROUP_LEAK", "'d1'")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_in_both_files_is_refused_however_it_is_stored(run, cells, others, tmp_path):
+    source, table = ad.read_h5ad(cells), ad.read_h5ad(others)
+    counts = table.X.toarray().astype(np.float32)
+    counts[5] = source.X[17].toarray()
+    symbols = Vocabulary.read(TINY / "genes.tsv")
+    order = np.random.default_rng(0).permutation(counts.shape[1])
+    ids = np.array([e or s for e, s in zip(symbols.ensembl_ids, symbols.symbols, strict=True)])
+    hidden = ad.AnnData(counts[:, order], obs=table.obs, var=pd.DataFrame(index=ids[order]))
+    hidden.write_h5ad(others)
+    words = (*LABELLED, "--output", tmp_path / "out")
+    run(*EVALUATE, cells, "--test", others, *words).refused(
+        "E_GROUP_LEAK", "'cell17', there 'cell5'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--test", "x", "--folds", "3"], "--folds has no meaning beside --test"),
+        (["--test", "x", "--repeats", "2"], "--repeats has no meaning beside --test"),
+        (["--test", "x", "--leave-one-group-out"], "beside --test"),
+        (["--valid", "x"], "--valid has no meaning without --test"),
+        (["--test-embeddings", "x"], "without --test"),
+        (["--leave-one-group-out"], "without --group"),
+        (["--leave-one-group-out", "--group", "donor", "--repeats", "2"], "--repeats has no"),
+        (["--finetune", "mode=lora"], "without --model"),
+        (["--model", TINY, "--finetune", "mod=lora"], "no option 'mod'"),
+        (["--model", TINY, "--finetune", "epochs=two"], "epochs is 'two'"),
+        (["--model", TINY, "--finetune", "class-weights=yes"], "true or false"),
+    ],
+)
+def test_options_that_contradict_are_refused_before_the_work(
+    run, cells, tmp_path, monkeypatch, words, text
+):
+    forbid(monkeypatch, "aidocell.standalone.align_file")
+    run(*EVALUATE, cells, *LABELLED, "--output", tmp_path / "x", *words).refused("E_USAGE", text)
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [("forest", "'forest' is no method"), ("finetune", "--model"), ("reference", "--reference")],
+)
+def test_a_method_that_cannot_be_judged_is_refused_before_the_work(
+    run, cells, tmp_path, monkeypatch, method, text
+):
+    forbid(monkeypatch, "aidocell.standalone.align_file")
+    words = ("--label", "cell_type", "--methods", method, "--output", tmp_path / "x")
+    run(*EVALUATE, cells, *words).refused("E_CONFIG", text)
+
+
+def test_the_checkpoint_is_fine_tuned_for_each_fold_and_nothing_embedded(
+    run, cells, tmp_path, monkeypatch
+):
+    forbid(monkeypatch, "aidocell.standalone.embed_file")
+    how = ("--finetune", "mode=frozen", "--finetune", "epochs=1", "--finetune", "batch-size=30")
+    words = ("--label", "cell_type", "--methods", "finetune", "--folds", "2", "--output")
+    assert run(*EVALUATE, cells, "--model", TINY, *how, *words, tmp_path / "out").status == 0
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["finetune"]["mode"] == "frozen"
+    assert summary["finetune"]["batch_size"] == 30
+    assert summary["unavailable"] == {}
+    assert len(pd.read_parquet(tmp_path / "out/predictions.parquet")) == 60
+
+
+def test_splits_are_repeated_and_groups_left_out(run, cells, tmp_path):
+    words = (*LABELLED, "--output")
+    repeated = ("--folds", "2", "--repeats", "3")
+    assert run(*EVALUATE, cells, *repeated, *words, tmp_path / "repeats").status == 0
+    left_out = ("--group", "donor", "--leave-one-group-out")
+    assert run(*EVALUATE, cells, *left_out, *words, tmp_path / "groups").status == 0
+    folds = {
+        name: pd.read_csv(tmp_path / name / "metrics.tsv", sep="\t")["fold"].unique().tolist()
+        for name in ("repeats", "groups")
+    }
+    assert folds["repeats"] == ["all", "mean", *"123456"]
+    assert folds["groups"] == ["all", "mean", *"123"]
+    summary = json.loads((tmp_path / "groups/summary.json").read_text())
+    assert summary["groups_of_fold"] == {"1": ["d0"], "2": ["d1"], "3": ["d2"]}
 
 
 # ---------------------------------------------------------------- verify, export, recover, doctor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ import pandas as pd
 
 from aidocell.errors import InputError
 
-__all__ = ["Selection", "clean_labels", "select_cells"]
+__all__ = ["Selection", "about_alike", "clean_groups", "clean_labels", "select_cells"]
 
 # What Python, numpy, pandas and R write for a missing value when a column is saved as text.
 _MISSING_TEXT = frozenset({"nan", "NaN", "NA", "<NA>", "NaT", "None"})
@@ -32,6 +34,37 @@ def clean_labels(values: Sequence[object] | pd.Series) -> np.ndarray:
     codes, uniques = pd.factorize(pd.Series(values, dtype=object), use_na_sentinel=True)
     names = np.array([*map(_as_text, uniques), ""], dtype=object)
     return names[codes]
+
+
+def clean_groups(values: Sequence[object] | pd.Series) -> np.ndarray:
+    """Donors or batches as text, so that one written in two ways is still one; otherwise as labels.
+
+    White space around a name and doubled within it goes, characters that only look different
+    become one (Unicode's NFKC), and a whole number loses its zeros: ``1``, ``1.0`` and ``01`` are
+    one donor. Upper and lower case stay apart: see :func:`about_alike`.
+    """
+    codes, uniques = pd.factorize(clean_labels(values))
+    names = np.array([_one_spelling(name) for name in uniques], dtype=object)
+    return np.where(np.isin(names, list(_MISSING_TEXT)), "", names)[codes]
+
+
+def _one_spelling(name: str) -> str:
+    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    text = " ".join("".join(visible).split())
+    return str(int(float(text))) if re.fullmatch(r"[0-9]{1,15}(\.0*)?", text) else text
+
+
+def about_alike(names: Sequence[str] | np.ndarray) -> list[dict[str, str]]:
+    """A warning where names differ by upper and lower case alone."""
+    unique = sorted(set(names) - {""})
+    folded = pd.Series(unique, dtype=object).groupby([n.casefold() for n in unique]).agg(list)
+    alike = [" and ".join(f"'{n}'" for n in same) for same in folded if len(same) > 1]
+    if not alike:
+        return []
+    text = (
+        f"groups that differ by upper and lower case alone count as several: {', '.join(alike[:5])}"
+    )
+    return [{"id": "groups-alike", "text": text}]
 
 
 def _as_text(value: object) -> str:
@@ -83,6 +116,7 @@ def select_cells(
     groups: np.ndarray | None = None,
     min_cells_per_class: int | None = None,
     folds: int | None = None,
+    least_classes: int = 2,
 ) -> Selection:
     """Leave out cells without a label or group and classes that are too small.
 
@@ -91,17 +125,19 @@ def select_cells(
     labels
         From :func:`clean_labels`.
     groups
-        From :func:`clean_labels` too: the donor or batch of each cell.
+        From :func:`clean_groups`: the donor or batch of each cell.
     min_cells_per_class
         Classes with fewer cells are left out and counted; None keeps all.
     folds
         Number of folds that every class has to reach, if the cells are to be split.
+    least_classes
+        Classes that there have to be; cells that are only judged by may have one.
 
     Raises
     ------
     InputError
-        ``E_LABEL_MISSING``: no cell has a label. ``E_LABEL_CLASSES``: fewer than two classes, or
-        one with fewer cells than folds.
+        ``E_LABEL_MISSING``: no cell has a label. ``E_LABEL_CLASSES``: too few classes, or one
+        with fewer cells than folds.
     """
     labelled = labels != ""
     if not labelled.any():
@@ -112,7 +148,7 @@ def select_cells(
     sizes = pd.Series(labels[grouped], dtype=object).value_counts().sort_index()
     dropped = sizes[sizes < (min_cells_per_class or 1)]
     keep = grouped & ~np.isin(labels, dropped.index)
-    _require_classes(sizes.drop(dropped.index), dropped, folds=folds)
+    _require_classes(sizes.drop(dropped.index), dropped, folds=folds, least=least_classes)
     return Selection(
         keep=keep,
         unlabelled=int((~labelled).sum()),
@@ -122,15 +158,17 @@ def select_cells(
     )
 
 
-def _require_classes(sizes: pd.Series, dropped: pd.Series, *, folds: int | None) -> None:
-    if len(sizes) < 2:
+def _require_classes(
+    sizes: pd.Series, dropped: pd.Series, *, folds: int | None, least: int
+) -> None:
+    if len(sizes) < least:
         found = f"{len(sizes)} class{'es' * (len(sizes) != 1)}"
         named = f", {_listed(sizes)}" if len(sizes) else ""
         left_out = f"; left out as too small: {_listed(dropped)}" if len(dropped) else ""
         raise InputError(
             "E_LABEL_CLASSES",
             f"the labels have {found}{named}{left_out}",
-            fix="give labels of two classes or more, or a lower --min-cells-per-class",
+            fix=f"give labels of {least} classes or more, or a lower --min-cells-per-class",
         )
     small = sizes[sizes < (folds or 1)]
     if len(small):

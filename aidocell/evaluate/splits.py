@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 
@@ -13,8 +12,9 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from aidocell.errors import InputError
+from aidocell.evaluate.digests import row_digests
 
-__all__ = ["assign_folds"]
+__all__ = ["assign_folds", "assign_groups", "assign_repeated_folds"]
 
 
 def assign_folds(
@@ -56,37 +56,105 @@ def assign_folds(
         ``E_CONFIG``: fewer than two folds, or fewer groups than folds. ``E_LABEL_CLASSES``: a
         training part with one class.
     """
+    repeated, notes = assign_repeated_folds(
+        labels, cells, folds=folds, repeats=1, seed=seed, groups=groups, matrices=matrices
+    )
+    return repeated[0], notes
+
+
+def assign_repeated_folds(
+    labels: np.ndarray,
+    cells: Sequence[str],
+    *,
+    folds: int,
+    repeats: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+    matrices: Sequence[np.ndarray | sparse.csr_matrix] = (),
+) -> tuple[np.ndarray, list[dict[str, str]]]:
+    """As :func:`assign_folds`, `repeats` times with seeds that follow from `seed`.
+
+    The first split is that of `seed` itself. A split that is an earlier one again, as where there
+    are as many groups as folds, is named in the warnings.
+
+    Returns
+    -------
+    fold
+        Integers 1 to `folds`, shape ``(repeats, cells)``, in the order given.
+    warnings
+        ``{"id", "text"}`` each.
+    """
     if folds < 2:
         raise InputError("E_CONFIG", f"folds is {folds}", fix="give 2 or more folds")
+    if repeats < 1:
+        raise InputError("E_CONFIG", f"repeats is {repeats}", fix="give 1 or more repeats")
     order = np.argsort(np.asarray(cells, dtype=object))
-    copies = [_equal_rows(matrix) for matrix in matrices]
-    notes = _about_copies(copies, np.asarray(cells, dtype=object), order)
-    own = [] if groups is None else [pd.factorize(groups, sort=True)[0]]
-    units = _linked([*copies, *own], len(labels))
-    notes += _about_linked_groups(units, groups)
+    units, notes = _units(cells, order, groups, matrices)
     split = _by_cell if groups is None else _by_group
+    fold = np.empty((repeats, len(labels)), dtype=np.int64)
+    for repeat in range(repeats):
+        own = seed if repeat == 0 else _derived(seed, repeat)
+        fold[repeat, order] = split(labels[order], units[order], folds=folds, seed=own)
+        found = _about_training_parts(labels, fold[repeat], folds)
+        notes += [note for note in found if note not in notes]
+    return fold, notes + _about_repeats(fold)
+
+
+def assign_groups(
+    labels: np.ndarray,
+    cells: Sequence[str],
+    *,
+    groups: np.ndarray,
+    matrices: Sequence[np.ndarray | sparse.csr_matrix] = (),
+) -> tuple[np.ndarray, list[list[str]], list[dict[str, str]]]:
+    """Give every group a fold of its own, numbered in the order of their names.
+
+    Groups that share equal cells have one fold together. Parameters and errors as of
+    :func:`assign_folds`.
+
+    Returns
+    -------
+    fold
+        Integers from 1, shape ``(cells,)``.
+    members
+        The groups of each fold.
+    warnings
+        ``{"id", "text"}`` each.
+    """
+    order = np.argsort(np.asarray(cells, dtype=object))
+    units, notes = _units(cells, order, groups, matrices)
+    by_name = np.argsort(groups, kind="stable")
     fold = np.empty(len(labels), dtype=np.int64)
-    fold[order] = split(labels[order], units[order], folds=folds, seed=seed)
-    return fold, notes + _about_training_parts(labels, fold, folds)
+    fold[by_name] = pd.factorize(units[by_name])[0] + 1
+    _require_groups(int(fold.max()), 2)
+    members = [sorted(set(groups[fold == number])) for number in range(1, fold.max() + 1)]
+    return fold, members, notes + _about_training_parts(labels, fold, fold.max())
+
+
+def _units(
+    cells: Sequence[str],
+    order: np.ndarray,
+    groups: np.ndarray | None,
+    matrices: Sequence[np.ndarray | sparse.csr_matrix],
+) -> tuple[np.ndarray, list[dict[str, str]]]:
+    """An integer per cell, equal for cells that no split may part; and what is to be said of them."""
+    copies = [_equal_rows(matrix) for matrix in matrices]
+    own = [] if groups is None else [pd.factorize(groups, sort=True)[0]]
+    units = _linked([*copies, *own], len(order))
+    notes = _about_copies(copies, np.asarray(cells, dtype=object), order)
+    return units, notes + _about_linked_groups(units, groups)
+
+
+def _derived(seed: int, repeat: int) -> int:
+    return int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
 
 
 def _equal_rows(matrix: np.ndarray | sparse.csr_matrix) -> np.ndarray:
-    """An integer per row; equal rows have the same one."""
-    if not sparse.issparse(matrix):
-        return pd.factorize(np.array([_digest(row) for row in matrix]))[0]
-    matrix = sparse.csr_matrix(matrix, copy=True)
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    cuts = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
-    digests = [_digest(matrix.indices[a:b], matrix.data[a:b]) for a, b in cuts]
-    return pd.factorize(np.array(digests))[0]
-
-
-def _digest(*parts: np.ndarray) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()
+    """An integer per row; equal rows have the same one, and a row of zeros is like no other."""
+    digests = row_digests(matrix)
+    silent = digests == ""
+    digests[silent] = [f"row {place}" for place in np.flatnonzero(silent)]
+    return pd.factorize(digests)[0]
 
 
 def _linked(codes: list[np.ndarray], cells: int) -> np.ndarray:
@@ -114,16 +182,20 @@ def _by_cell(labels: np.ndarray, units: np.ndarray, *, folds: int, seed: int) ->
 
 
 def _by_group(labels: np.ndarray, units: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
-    found = len(np.unique(units))
-    if found < folds:
-        raise InputError(
-            "E_CONFIG",
-            f"the group column has {found} separate groups, fewer than the {folds} folds",
-            fix=f"give --folds {max(found, 2)} or another --group",
-        )
+    _require_groups(len(np.unique(units)), folds)
     names = pd.factorize(units)[0]  # numbered in the order of the cells' names
     kfold = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return _numbered(kfold.split(labels, labels, names), len(labels))
+
+
+def _require_groups(found: int, folds: int) -> None:
+    if found < folds:
+        raise InputError(
+            "E_CONFIG",
+            f"the group column has {found} separate group{'s' * (found != 1)}, fewer than the "
+            f"{folds} folds",
+            fix="give another --group" + (f", or --folds {found}" if found > 1 else ""),
+        )
 
 
 def _numbered(splits: object, cells: int) -> np.ndarray:
@@ -178,3 +250,14 @@ def _about_training_parts(labels: np.ndarray, fold: np.ndarray, folds: int) -> l
     names = ", ".join(f"'{name}'" for name in lacking[:5])
     text = f"classes whose cells all lie in one fold can never be called right there: {names}"
     return [{"id": "class-in-one-fold", "text": text}]
+
+
+def _about_repeats(fold: np.ndarray) -> list[dict[str, str]]:
+    """Say where repeats split the cells as an earlier one does, whatever the folds' numbers."""
+    same = np.array([pd.factorize(row)[0] for row in fold])
+    again = len(same) - len(np.unique(same, axis=0))
+    if not again:
+        return []
+    text = f"{again} of {len(fold)} repeats split the cells as an earlier one does"
+    fix = "there are no more ways, so they add nothing, and intervals over folds are too narrow"
+    return [{"id": "repeats-equal", "text": f"{text}: {fix}"}]

@@ -87,6 +87,13 @@ class Vocabulary:
         except InputError as error:
             raise _bad(f"{path}: {error.what}") from error
 
+    def write(self, path: str | Path) -> None:
+        """Write a ``genes.tsv`` that `read` takes."""
+        with Path(path).open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+            writer.writerow(["symbol", "ensembl_id"])
+            writer.writerows(zip(self.symbols, self.ensembl_ids, strict=True))
+
     @cached_property
     def sha256(self) -> str:
         """Hex sha256 over one line ``symbol<tab>ensembl_id`` a gene, in order."""

@@ -122,8 +122,9 @@ def save_checkpoint(folder: str | Path, model: AidoCell, *, card: dict | None = 
     if model.cls is not None:
         tensors[weights.DECODER_BIAS_ALIAS] = tensors[weights.DECODER_BIAS]
     write_json(folder / "config.json", model.config.to_fields())
-    with atomic(folder / "pytorch_model.bin") as temporary:
-        torch.save(tensors, temporary)
+    # through an open file: by a path, torch would put its name into the bytes
+    with atomic(folder / "pytorch_model.bin") as temporary, temporary.open("wb") as handle:
+        torch.save(tensors, handle)
     if card is not None:
         write_json(folder / "card.json", card)
 

@@ -8,12 +8,15 @@ the last two being its depth tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from aidocell.errors import InputError
 from aidocell.model.attention import BACKENDS, resolve_attention, without_autocast
@@ -117,17 +120,30 @@ class Encoder(nn.Module):
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.ln = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, x: Tensor, backend: str) -> Tensor:
+    def forward(self, x: Tensor, backend: str, recompute: bool = False) -> Tensor:
         for layer in self.layer:
-            x = layer(x, backend)
+            x = recomputed(layer, x, backend) if recompute else layer(x, backend)
         return self.ln(x)
 
 
+def recomputed(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """`function` of `inputs`; the backward pass computes anew what it needs of it."""
+    return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+
 class Bert(nn.Module):
-    """Values to final hidden states; all of the model but the head."""
+    """Values to final hidden states; all of the model but the head.
+
+    Attributes
+    ----------
+    recompute
+        Whether a backward pass keeps only what goes in and out of each layer; set it to train
+        in less memory and more time.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.recompute = False
         self.gene_embedding = GeneEmbedding(config)
         self.position_embedding = Table(config.n_positions, config.hidden_size)
         self.encoder = Encoder(config)
@@ -147,7 +163,9 @@ class Bert(nn.Module):
         return self.gene_embedding(values) + (rows if positions is None else rows[positions])
 
     def forward(self, values: Tensor, positions: Tensor | None, backend: str) -> Tensor:
-        return self.encoder(self.embed(values, positions), backend)
+        recompute = self.recompute and torch.is_grad_enabled()
+        embed = partial(recomputed, self.embed) if recompute else self.embed
+        return self.encoder(embed(values, positions), backend, recompute)
 
 
 class ExpressionHead(nn.Module):

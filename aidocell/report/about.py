@@ -223,16 +223,26 @@ def _typing(study: Study) -> str:
     if study.annotation is None:
         return ""
     summary, annotation = study.annotation.summary, study.annotation
-    folds, draws = summary.get("folds"), summary.get("bootstrap_draws")
-    split = "grouped" if summary.get("groups") else "stratified"
-    names = _listed([f"{m.title} ({m.name})" for m in annotation.methods])
+    draws, names = (
+        summary.get("bootstrap_draws"),
+        [f"{m.title} ({m.name})" for m in annotation.methods],
+    )
+    if not (draws and names and summary.get("folds")):
+        return ""
     return (
         f"Methods to find cell types were compared on {annotation.cells:,} labelled cells by "
-        f"{split} {folds}-fold cross-validation (scikit-learn, Pedregosa et al. 2011): {names}. "
-        f"95 % intervals are percentiles of {draws:,} bootstrap draws of the cells."
-        if folds and draws
-        else ""
+        f"{_split(summary)} (scikit-learn, Pedregosa et al. 2011): {_listed(names)}. "
+        f"95 % intervals are percentiles of {draws:,} bootstrap draws of the cells; those over "
+        "folds are corrected resampled t intervals (Nadeau and Bengio 2003)."
     )
+
+
+def _split(summary: Mapping[str, object]) -> str:
+    if summary.get("split") == "groups":
+        return f"leaving out each of {summary['folds']} groups in turn"
+    times = f"{summary['repeats']} times repeated " if summary.get("repeats", 1) != 1 else ""
+    kind = "grouped" if summary.get("groups") else "stratified"
+    return f"{times}{kind} {summary['folds']}-fold cross-validation"
 
 
 def _mapping(study: Study) -> str:

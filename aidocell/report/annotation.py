@@ -17,16 +17,18 @@ from aidocell.tables import read_table
 
 __all__ = [
     "Annotation",
+    "Bin",
     "ClassFigures",
     "Comparison",
     "Estimate",
     "MethodFigures",
+    "Missing",
     "read_annotation",
 ]
 
 _CLASS_FIGURES = ("precision", "recall", "f1")
 _LABELS = ("label", "true", "predicted")
-_TEXTS = (*_LABELS, "method", "reference", "metric", "fold")
+_TEXTS = (*_LABELS, "method", "reference", "metric", "fold", "note")
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,27 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Predictions of about one probability: how many, their mean, and the share called right."""
+
+    cells: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class MethodFigures:
-    """One method: pooled figures by metric, figures by class, and its confusion matrix."""
+    """One method that ran.
+
+    Attributes
+    ----------
+    embedding, model
+        Whether it works on the embeddings, or is the checkpoint itself, fine-tuned.
+    metrics, mean
+        Pooled figures; macro-F1 over folds with its t interval, None of one fold.
+    curve
+        The calibration curve; bins without cells are not there.
+    """
 
     name: str
     title: str
@@ -64,6 +85,19 @@ class MethodFigures:
     metrics: dict[str, Estimate]
     classes: tuple[ClassFigures, ...]
     confusion: dict[tuple[str, str], int] = field(repr=False)
+    mean: Estimate | None = None
+    curve: tuple[Bin, ...] = ()
+    note: str = ""
+    model: bool = False
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A method that could not run, and why."""
+
+    name: str
+    title: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -83,7 +117,7 @@ class Annotation:
     Attributes
     ----------
     methods
-        The highest macro-F1 first.
+        Those that ran, the highest macro-F1 first.
     labels
         All true labels, the most frequent first: the order of colours, rows and columns.
     predictions
@@ -91,6 +125,8 @@ class Annotation:
         ``predicted`` and ``probability``.
     summary
         ``summary.json``.
+    missing
+        Methods that could not run.
     """
 
     methods: tuple[MethodFigures, ...]
@@ -98,6 +134,12 @@ class Annotation:
     labels: tuple[str, ...]
     predictions: pd.DataFrame = field(repr=False)
     summary: Mapping[str, object]
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def repeats(self) -> int:
+        """How often each cell was predicted."""
+        return int(self.summary.get("repeats") or 1)
 
     @property
     def best(self) -> MethodFigures | None:
@@ -106,8 +148,10 @@ class Annotation:
 
     @property
     def simple(self) -> tuple[MethodFigures, ...]:
-        """Methods that do not use the embedding, the best first; without the majority class."""
-        return tuple(m for m in self.methods if not m.embedding and m.name != "majority")
+        """Methods without the model, the best first; without the majority class."""
+        return tuple(
+            m for m in self.methods if not (m.embedding or m.model or m.name == "majority")
+        )
 
     @property
     def cells(self) -> int:
@@ -137,20 +181,23 @@ def read_annotation(folder: Path) -> Annotation | None:
     summary = read_record(folder / "summary.json")
     _require_tables(folder, summary["tables"])
     as_given = {tsv_text(label): label for label in summary.get("labels", {})}
-    metrics, per_class, confusion = (
-        _table(folder / f"{name}.tsv", as_given) for name in ("metrics", "per_class", "confusion")
-    )
-    methods = [
-        _method(name, metrics, per_class, confusion) for name in dict.fromkeys(metrics["method"])
-    ]
+    tables = {
+        name: _table(folder / f"{name}.tsv", as_given)
+        for name in ("metrics", "per_class", "confusion", "calibration")
+        if (folder / f"{name}.tsv").is_file()
+    }
+    lacking = summary.get("unavailable") or {}
+    names = dict.fromkeys(tables["metrics"]["method"])
+    methods = [_method(name, tables) for name in names if name not in lacking]
     methods.sort(key=lambda m: -_or_zero(m.metrics.get("macro_f1")))
-    best = next((m for m in methods if m.embedding), methods[0])
+    best = next((m for m in methods if m.embedding), methods[0] if methods else None)
     return Annotation(
         methods=tuple(methods),
         comparisons=_comparisons(folder / "comparisons.tsv"),
-        labels=tuple(c.label for c in best.classes),
-        predictions=_predictions(folder / "predictions.parquet", best.name),
+        labels=tuple(c.label for c in best.classes) if best else (),
+        predictions=_predictions(folder / "predictions.parquet", best.name if best else ""),
         summary=summary,
+        missing=tuple(Missing(name, _title(name), why) for name, why in lacking.items()),
     )
 
 
@@ -164,24 +211,41 @@ def _require_tables(folder: Path, expected: Mapping[str, str]) -> None:
             raise InputError("E_STORE_DAMAGED", what, fix=fix)
 
 
-def _method(
-    name: str, metrics: pd.DataFrame, per_class: pd.DataFrame, confusion: pd.DataFrame
-) -> MethodFigures:
-    pooled = metrics[(metrics["method"] == name) & (metrics["fold"].astype(str) == "all")]
-    mine = confusion[confusion["method"] == name]
+def _method(name: str, tables: Mapping[str, pd.DataFrame]) -> MethodFigures:
+    mine = {what: table[table["method"] == name] for what, table in tables.items()}
+    metrics = mine["metrics"]
+    pooled, means = (metrics[metrics["fold"] == fold] for fold in ("all", "mean"))
     known = METHODS.get(name)
-    classes = [_class(row) for row in per_class[per_class["method"] == name].to_dict("records")]
+    classes = [_class(row) for row in mine["per_class"].to_dict("records")]
     return MethodFigures(
         name=name,
-        title=known.title if known else name,
+        title=_title(name),
         embedding=known is not None and known.needs == "embedding",
-        metrics={
-            str(row.metric): Estimate(row.value, row.low, row.high) for row in pooled.itertuples()
-        },
+        metrics=_estimates(pooled),
         classes=tuple(sorted(classes, key=lambda c: (-c.support, c.label))),
         confusion={
-            (row.true, row.predicted): int(row.cells) for row in mine.itertuples() if row.cells
+            (row.true, row.predicted): int(row.cells)
+            for row in mine["confusion"].itertuples()
+            if row.cells
         },
+        mean=_estimates(means).get("macro_f1"),
+        curve=_curve(mine.get("calibration", pd.DataFrame())),
+        note="; ".join(dict.fromkeys(filter(None, pooled.get("note", [])))),
+        model=known is not None and "network" in known.takes,
+    )
+
+
+def _title(name: str) -> str:
+    return METHODS[name].title if name in METHODS else name
+
+
+def _estimates(rows: pd.DataFrame) -> dict[str, Estimate]:
+    return {str(row.metric): Estimate(row.value, row.low, row.high) for row in rows.itertuples()}
+
+
+def _curve(rows: pd.DataFrame) -> tuple[Bin, ...]:
+    return tuple(
+        Bin(int(row.cells), row.confidence, row.accuracy) for row in rows.itertuples() if row.cells
     )
 
 
@@ -211,6 +275,7 @@ def _predictions(path: Path, method: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame({"predicted": [], "probability": []}, index=pd.Index([], dtype=str))
     table = read_table(path, filters=[("method", "==", method)])
+    table = table.drop_duplicates("cell").reset_index(drop=True)  # of repeats the first
     probabilities = table.filter(regex="^p_").max(axis=1)  # the predicted class has the largest
     indexed = table.assign(probability=probabilities).set_index(table["cell"].astype(str))
     return indexed[["true", "predicted", "probability"]]

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
-from importlib.resources import files
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from aidocell.report import about, numbers
+from aidocell.report import about
 from aidocell.report.annotation import Annotation
 from aidocell.report.cellmap import map_payload
 from aidocell.report.colours import marks_of
-from aidocell.report.figures.bars import mini_bar, mini_interval, swatch
 from aidocell.report.figures.celltypes import composition, confusion, methods_plot
+from aidocell.report.figures.curves import learning_curves
 from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
+from aidocell.report.figures.reliability import calibration_plot
 from aidocell.report.figures.svg import Figure
 from aidocell.report.genes import gene_figures
 from aidocell.report.jobs import embedding_rate, stage_times, times_the_plan
 from aidocell.report.qcsummary import METRICS
 from aidocell.report.sentences import what_to_know
 from aidocell.report.study import Study
+from aidocell.report.templating import csp_hash, environment, static
 from aidocell.report.verdicts import worst
 
 __all__ = ["SECTIONS", "render"]
@@ -52,9 +48,9 @@ def render(study: Study, *, sample_links: bool = False) -> str:
     sample_links
         Whether the sample table leads to ``samples/<sample>.html`` beside the page.
     """
-    style, script = _static("report.css"), _static("report.js")
+    style, script = static("report.css"), static("report.js")
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             study=study,
@@ -62,8 +58,8 @@ def render(study: Study, *, sample_links: bool = False) -> str:
             sample_links=sample_links,
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
-            style_hash=_csp_hash(style),
-            script_hash=_csp_hash(script),
+            style_hash=csp_hash(style),
+            script_hash=csp_hash(script),
             **_context(study),
         )
     )
@@ -88,7 +84,9 @@ def _context(study: Study) -> dict[str, object]:
         "map_data": study.cells and map_payload(study.cells, labels),
         "methods_figure": annotation and methods_plot(annotation, about.untrained(study)),
         "confusions": _confusions(annotation) if annotation else {},
+        "calibrations": _calibrations(annotation) if annotation else {},
         "composition": _composition(study),
+        "learning_figure": study.tuning and learning_curves(study.tuning),
         "stages": stage_times(study.jobs),
         "rate": embedding_rate(study.jobs),
         "times_the_plan": times_the_plan(study.jobs, {s.name: s.plan for s in study.samples}),
@@ -119,7 +117,14 @@ def _confusions(annotation: Annotation) -> dict[str, Figure]:
     ordered = sorted(annotation.methods, key=lambda m: m is not annotation.best)
     if len(annotation.labels) > _MOST_LABELS_FOR_ALL_MATRICES:
         ordered = ordered[:1]
-    return {m.name: confusion(m, annotation.labels) for m in ordered}
+    unit = "prediction" if annotation.repeats > 1 else "cell"
+    return {m.name: confusion(m, annotation.labels, unit=unit) for m in ordered}
+
+
+def _calibrations(annotation: Annotation) -> dict[str, Figure]:
+    """The calibration curve of each method that has one."""
+    plots = {m.name: calibration_plot(m, annotation.repeats) for m in annotation.methods}
+    return {name: plot for name, plot in plots.items() if plot}
 
 
 def _composition(study: Study) -> Figure | None:
@@ -127,38 +132,3 @@ def _composition(study: Study) -> Figure | None:
         return None
     labels = marks_of(study.annotation.labels)
     return composition(study.annotation, [s.name for s in study.samples], labels)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("aidocell.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {
-        "mini_bar": mini_bar,
-        "mini_interval": mini_interval,
-        "swatch": swatch,
-        "count": numbers.count,
-        "share": numbers.share,
-        "estimate": numbers.estimate,
-        "interval": numbers.interval,
-        "duration": numbers.duration,
-        "plural": numbers.plural,
-        "missing": numbers.missing,
-    }
-    return environment
-
-
-@cache
-def _static(name: str) -> str:
-    return (files("aidocell.report") / "static" / name).read_text(encoding="utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    """How the page's security policy names the one style and the one script that it allows."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -21,6 +21,7 @@ from aidocell.report.cellmap import (
     read_map,
 )
 from aidocell.report.columns import Columns
+from aidocell.report.finetuning import Tuning, read_tuning
 from aidocell.report.jobs import Job, read_jobs
 from aidocell.report.origin import require_one_sample, require_one_study
 from aidocell.report.qcsummary import METRICS, QcSummary, summarise
@@ -83,6 +84,7 @@ class Study:
     config: Mapping[str, object]
     samples: tuple[Sample, ...]
     annotation: Annotation | None = None
+    tuning: Tuning | None = None
     cells: CellMap | None = None
     jobs: tuple[Job, ...] = ()
     model: Mapping[str, object] = field(default_factory=dict)
@@ -155,11 +157,18 @@ def load_study(
         config=config,
         samples=tuple(loaded),
         annotation=annotation,
+        tuning=read_tuning(results / "study" / "finetune", model) if _is_tuned(config) else None,
         cells=cells and _coloured(cells, extras, annotation, config),
         jobs=_of_this_run(jobs, loaded),
         model=model or _from_card(checkpoint),
         command=command,
     )
+
+
+def _is_tuned(config: Mapping[str, object]) -> bool:
+    """Whether a fine-tuning is part of the study; one of an earlier configuration is not."""
+    options = (config.get("annotate") or {}).get("finetune") or {}
+    return options.get("mode") is not None
 
 
 def _read_sample(

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from aidocell.lineage import require_planned
-from aidocell.tasks.annotate_files import annotate_evaluate, annotate_train
+from aidocell.stages.finetune import finetune_options
+from aidocell.tasks.annotate_files import annotate_train
+from aidocell.tasks.evaluate_files import annotate_evaluate
+from aidocell.train.options import Network
 
 __all__ = ["annotate_study"]
 
@@ -20,6 +23,11 @@ def annotate_study(
     counts: Sequence[str],
     plans: Sequence[str] | None = None,
     options: Mapping[str, Any],
+    model: str | None = None,
+    revision: str | None = None,
+    accept_license: bool = False,
+    device: str = "auto",
+    attention: str = "auto",
 ) -> None:
     """Judge every method on the labelled cells of all samples, then train the classifier.
 
@@ -33,17 +41,28 @@ def annotate_study(
         ``shards.json`` of each sample: stores of another plan are refused.
     options
         The configuration's ``annotate``.
+    model, revision, accept_license, device, attention
+        What the method ``finetune`` begins with and where it computes, if it is among the methods.
     """
     if plans is not None:
         require_planned(samples, plans, counts, embeddings)
     names = ("label", "group", "folds", "seed", "min_cells_per_class", "max_cells")
     shared = {name: options[name] for name in names}
+    network = None
+    if "finetune" in options["methods"]:
+        tuning = finetune_options(options["finetune"], device=device, attention=attention)
+        network = Network(
+            model=model, revision=revision, accept_license=accept_license, options=tuning
+        )
     annotate_evaluate(
         folder,
         embeddings=embeddings,
         counts=counts,
         samples=samples,
         methods=options["methods"],
+        repeats=options["repeats"],
+        leave_one_group_out=options["leave_one_group_out"],
+        settings={"reference": options["reference"], "network": network},
         overwrite=True,
         **shared,
     )

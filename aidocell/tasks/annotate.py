@@ -1,34 +1,37 @@
-"""Cell types: judge methods on labelled cells, and train one to label others."""
+"""Cell types: judge methods on labelled cells."""
 
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import permutations
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 
 from aidocell import files
-from aidocell.baselines import METHODS, Method
+from aidocell.baselines import METHODS
 from aidocell.errors import InputError
-from aidocell.evaluate.metrics import DRAWS, compare, confusion, per_class, summary_metrics
-from aidocell.evaluate.splits import assign_folds
+from aidocell.evaluate.leaks import Side, about_leaks, require_no_leak
+from aidocell.evaluate.metrics import DRAWS
 from aidocell.evaluate.tables import write_tsv
+from aidocell.progress import progress
 from aidocell.records import write_record
 from aidocell.tables import write_table
+from aidocell.tasks.folds import Splits, cross_validation, given_files
+from aidocell.tasks.judging import fit_quietly, judge, probability_columns, require_methods
 from aidocell.tasks.labelled import Labelled, select
+from aidocell.tasks.tabulate import Evaluation, tabulate
 
 __all__ = [
+    "TABLES",
     "Evaluation",
     "evaluate",
     "evaluate_labelled",
+    "evaluate_split",
     "fit_quietly",
     "probability_columns",
     "require_methods",
@@ -37,35 +40,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Cross-validated methods: tables as they are written, full precision.
-
-    Attributes
-    ----------
-    metrics
-        ``method, fold, metric, value, low, high``; fold ``all`` is the figure of the pooled
-        out-of-fold predictions.
-    per_class
-        ``method, label, support``, then precision, recall and f1, each with low and high.
-    confusion
-        ``method, true, predicted, cells``.
-    comparisons
-        ``method, reference, metric, difference, low, high``: every ordered pair of methods,
-        paired over the same cells; the difference is method minus reference.
-    predictions
-        ``cell, fold, method, true, predicted``, then one ``p_<class>`` a class.
-    summary
-        Cells and classes used and left out, folds, seed, warnings.
-    """
-
-    metrics: pd.DataFrame
-    per_class: pd.DataFrame
-    confusion: pd.DataFrame
-    comparisons: pd.DataFrame
-    predictions: pd.DataFrame
-    summary: dict[str, Any]
+TABLES = ("metrics", "per_class", "confusion", "comparisons", "calibration")
 
 
 def evaluate(
@@ -77,9 +52,12 @@ def evaluate(
     counts: sparse.csr_matrix | None = None,
     groups: Sequence[object] | pd.Series | None = None,
     folds: int = 5,
+    repeats: int = 1,
+    leave_one_group_out: bool = False,
     seed: int = 0,
     min_cells_per_class: int | None = None,
     max_cells: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     draws: int = DRAWS,
 ) -> Evaluation:
     """Cross-validate methods on the same folds.
@@ -101,14 +79,19 @@ def evaluate(
         Raw counts, shape ``(cells, genes)``; for the methods that need them.
     groups
         Donor or batch of each cell: all cells of one are in one fold.
-    folds
-        Number of folds.
+    folds, repeats
+        Number of folds, and of different splits into as many.
+    leave_one_group_out
+        Make each group a fold instead.
     seed
         For the split, the methods and the bootstrap.
     min_cells_per_class
         Classes with fewer cells are left out and counted.
     max_cells
         Where more cells are left, that many are drawn, every class by its share; None takes all.
+    settings
+        What some methods take besides: ``genes``, ``network``, ``reference``, as
+        :class:`aidocell.baselines.Method` has them.
     draws
         Bootstrap draws behind each 95 % interval.
 
@@ -118,166 +101,155 @@ def evaluate(
         ``E_LABEL_MISSING``, ``E_LABEL_CLASSES``, ``E_CELL_NAMES``, ``E_CONFIG``,
         ``E_MATRIX_SHAPE``, ``E_NOT_FINITE``, ``E_NEGATIVE``.
     """
-    require_methods(methods, embeddings=embeddings is not None, counts=counts is not None)
+    have = {"embeddings": embeddings is not None, "counts": counts is not None}
+    require_methods(methods, **have, settings=settings)
     labelled = select(
         labels,
         cells,
         embeddings=embeddings,
         counts=counts,
         groups=groups,
-        folds=folds,
+        folds=None if leave_one_group_out else folds,
         min_cells_per_class=min_cells_per_class,
         max_cells=max_cells,
         seed=seed,
     )
-    return evaluate_labelled(labelled, methods=methods, folds=folds, seed=seed, draws=draws)
+    return evaluate_labelled(
+        labelled,
+        methods=methods,
+        folds=folds,
+        repeats=repeats,
+        leave_one_group_out=leave_one_group_out,
+        seed=seed,
+        settings=settings,
+        draws=draws,
+    )
 
 
 def evaluate_labelled(
-    labelled: Labelled, *, methods: Sequence[str], folds: int, seed: int, draws: int = DRAWS
+    labelled: Labelled,
+    *,
+    methods: Sequence[str],
+    folds: int = 5,
+    repeats: int = 1,
+    leave_one_group_out: bool = False,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    draws: int = DRAWS,
 ) -> Evaluation:
     """Cross-validate methods on cells that are chosen already; otherwise as :func:`evaluate`."""
-    have = {"embeddings": labelled.embeddings is not None, "counts": labelled.counts is not None}
-    require_methods(methods, **have)
-    matrices = [m for m in (labelled.embeddings, labelled.counts) if m is not None]
-    fold, notes = assign_folds(
-        labelled.labels,
-        labelled.cells,
-        folds=folds,
-        seed=seed,
-        groups=labelled.groups,
-        matrices=matrices,
+    _require(methods, [labelled], settings)
+    splits = cross_validation(
+        labelled, folds=folds, repeats=repeats, leave_one_group_out=leave_one_group_out, seed=seed
     )
-    predictions = []
-    for name in methods:
-        table, unconverged = _cross_validate(name, labelled, fold, seed=seed)
-        predictions.append(table)
-        notes += unconverged
+    return _evaluated(labelled, splits, methods, seed=seed, settings=settings, draws=draws)
+
+
+def evaluate_split(
+    train: Labelled,
+    test: Labelled,
+    *,
+    valid: Labelled | None = None,
+    methods: Sequence[str],
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    draws: int = DRAWS,
+    allow_leaks: bool = False,
+) -> Evaluation:
+    """Judge methods that learn from `train` by `test`; both have the same columns of counts.
+
+    Parameters
+    ----------
+    valid
+        Cells for the early stopping of methods that take them: neither learned from nor judged by.
+    allow_leaks
+        Make donors and cells in two of the files a warning, for published splits that cannot be
+        changed; ``summary["leaks"]`` says how many.
+    methods, seed, settings, draws
+        As of :func:`evaluate`.
+
+    Raises
+    ------
+    InputError
+        ``E_GROUP_LEAK``: a donor, or a cell by its counts (by its embedding where there are no
+        counts), is in two of the files. ``E_CONFIG`` as of :func:`evaluate`.
+    """
+    given = {"training file": train, "test file": test, "validation file": valid}
+    _require(methods, [train, test], settings)
+    sides = [_side(what, one) for what, one in given.items() if one is not None]
+    splits = given_files(train, test, valid)
+    if valid is not None:
+        splits.warnings.extend(_about_validation(methods, valid))
+    if allow_leaks:
+        splits.about["leaks"], notes = about_leaks(sides)
+        splits.warnings.extend(notes)
+    else:
+        splits.warnings.extend(require_no_leak(sides))
+    return _evaluated(train, splits, methods, seed=seed, settings=settings, draws=draws)
+
+
+def _require(
+    methods: Sequence[str], parts: Sequence[Labelled], settings: Mapping[str, Any] | None
+) -> None:
+    """Refuse what some of the parts has nothing for."""
+    embeddings = all(part.embeddings is not None for part in parts)
+    counts = all(part.counts is not None for part in parts)
+    require_methods(methods, embeddings=embeddings, counts=counts, settings=settings)
+
+
+def _about_validation(methods: Sequence[str], valid: Labelled) -> list[dict[str, str]]:
+    """Refuse validation cells that a method cannot read; warn where none looks at them."""
+    taking = [METHODS[name] for name in methods if "validation" in METHODS[name].takes]
+    if any(valid.features(method) is None for method in taking):
+        fix = "give their counts, or leave them out"
+        raise InputError("E_CONFIG", "the validation file has no counts", fix=fix)
+    if taking:
+        return []
+    return [{"id": "validation-unused", "text": "none of the methods looks at validation cells"}]
+
+
+def _side(what: str, labelled: Labelled) -> Side:
+    matrix = labelled.embeddings if labelled.counts is None else labelled.counts
+    return Side(what, labelled.cells, labelled.groups, lambda: iter([matrix]))
+
+
+def _evaluated(
+    labelled: Labelled,
+    splits: Splits,
+    methods: Sequence[str],
+    *,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+    draws: int,
+) -> Evaluation:
+    with _progress(methods, len(splits.folds)) as advance:
+        judged = [
+            judge(name, splits, seed=seed, settings=settings or {}, advance=advance)
+            for name in methods
+        ]
+    unavailable = {one.method: one.unavailable for one in judged if one.predictions is None}
+    notes = [note for one in judged for note in one.notes]
+    if len(unavailable) == len(judged):
+        notes.append({"id": "nothing-ran", "text": "none of the methods could run"})
     summary = {
         **labelled.summary,
         "methods": list(methods),
-        "folds": folds,
+        "unavailable": unavailable,
+        **splits.about,
         "seed": seed,
         "bootstrap_draws": draws,
-        "warnings": labelled.warnings + notes,
+        "warnings": labelled.warnings + splits.warnings + notes,
     }
     for note in summary["warnings"]:
         log.warning("%s", note["text"])
-    return _tabulate(predictions, labelled.classes, summary)
+    return tabulate(judged, splits, summary, seed=seed, draws=draws)
 
 
-def require_methods(methods: Sequence[str], *, embeddings: bool, counts: bool) -> None:
-    """Refuse methods that do not exist or lack what they work on (``E_CONFIG``)."""
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods or len(set(methods)) < len(methods):
-        found = f"'{unknown[0]}' is no method" if unknown else "methods are none or repeated"
-        raise InputError("E_CONFIG", found, fix=f"choose from: {', '.join(METHODS)}")
-    have = {"embedding": embeddings, "counts": counts, "labels": embeddings or counts}
-    lacking = [name for name in methods if not have[METHODS[name].needs]]
-    if lacking:
-        needs = {"embedding": "embeddings", "counts": "raw counts", "labels": "cells"}
-        raise InputError(
-            "E_CONFIG",
-            f"the method '{lacking[0]}' needs {needs[METHODS[lacking[0]].needs]}, and there are none",
-            fix="give them, or leave the method out",
-        )
-
-
-def _cross_validate(
-    name: str, labelled: Labelled, fold: np.ndarray, *, seed: int
-) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Out-of-fold predictions of one method, and its warnings."""
-    method, classes = METHODS[name], labelled.classes
-    features = labelled.features(method)
-    probabilities = np.zeros((len(fold), len(classes)))
-    notes = []
-    for number in np.unique(fold):
-        test = fold == number
-        what = f"{name}, fold {number}"
-        fitted, notes_of_fold = fit_quietly(
-            method, features[~test], labelled.labels[~test], seed=seed, what=what
-        )
-        notes += notes_of_fold
-        # a class without training cells keeps probability 0
-        columns = np.searchsorted(classes, fitted.classes_)
-        probabilities[np.ix_(test, columns)] = method.module.predict_proba(fitted, features[test])
-    table = pd.DataFrame(
-        {
-            "cell": labelled.cells,
-            "fold": fold,
-            "method": name,
-            "true": labelled.labels,
-            "predicted": classes[probabilities.argmax(axis=1)],
-        }
-    )
-    return pd.concat([table, probability_columns(probabilities, classes)], axis=1), notes
-
-
-def fit_quietly(
-    method: Method, X: Any, y: np.ndarray, *, seed: int, what: str
-) -> tuple[Any, list[dict[str, str]]]:
-    """Fit a method; a solver that stops short of its optimum becomes a warning of the result."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fitted = method.module.fit(X, y, seed=seed)
-    notes = []
-    for warning in caught:
-        if issubclass(warning.category, ConvergenceWarning):
-            first_line = str(warning.message).splitlines()[0]
-            notes.append({"id": "not-converged", "text": f"{what}: {first_line}"})
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    return fitted, notes
-
-
-def probability_columns(probabilities: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """One column ``p_<class>`` a class."""
-    return pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
-
-
-def _tabulate(
-    predictions: list[pd.DataFrame], classes: np.ndarray, summary: dict[str, Any]
-) -> Evaluation:
-    options = {"seed": summary["seed"], "draws": summary["bootstrap_draws"]}
-    by_method = dict(zip(summary["methods"], predictions, strict=True))
-    metrics, classwise, confusions, comparisons = [], [], [], []
-    for name, table in by_method.items():
-        true, predicted = table["true"].to_numpy(), table["predicted"].to_numpy()
-        metrics += [
-            _tagged(summary_metrics(true[rows], predicted[rows], **options), method=name, fold=fold)
-            for fold, rows in _folds(table["fold"].to_numpy())
-        ]
-        classwise.append(_tagged(per_class(true, predicted, classes, **options), method=name))
-        confusions.append(_tagged(confusion(true, predicted, classes), method=name))
-    for (name, table), (other, reference) in permutations(by_method.items(), 2):
-        columns = [table["true"], table["predicted"], reference["predicted"]]
-        difference = compare(*(column.to_numpy() for column in columns), **options)
-        comparisons.append(_tagged(difference, method=name, reference=other))
-    if not comparisons:  # of one method there are none, but the file has its header
-        names = ["method", "reference", "metric", "difference", "low", "high"]
-        comparisons.append(pd.DataFrame(columns=names))
-    return Evaluation(
-        metrics=pd.concat(metrics, ignore_index=True),
-        per_class=pd.concat(classwise, ignore_index=True),
-        confusion=pd.concat(confusions, ignore_index=True),
-        comparisons=pd.concat(comparisons, ignore_index=True),
-        predictions=pd.concat(predictions, ignore_index=True),
-        summary=summary,
-    )
-
-
-def _folds(fold: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """The pooled cells, then those of each fold."""
-    whole = ("all", np.ones(len(fold), bool))
-    return [whole, *((str(number), fold == number) for number in np.unique(fold))]
-
-
-def _tagged(table: pd.DataFrame, **columns: str) -> pd.DataFrame:
-    for position, (name, value) in enumerate(columns.items()):
-        table.insert(position, name, value)
-    return table
+def _progress(methods: Sequence[str], folds: int) -> AbstractContextManager[Callable[..., None]]:
+    """A bar over fits; where a network is trained, that has bars of its own."""
+    if any("network" in METHODS[name].takes for name in methods):
+        return nullcontext(lambda done: None)
+    return progress("Judging methods", len(methods) * folds, unit="fits")
 
 
 def write_evaluation(
@@ -285,15 +257,17 @@ def write_evaluation(
 ) -> None:
     """Write the tables to a folder, whole or not at all; it holds nothing else afterwards.
 
-    ``metrics.tsv``, ``per_class.tsv``, ``confusion.tsv``, ``comparisons.tsv``,
-    ``predictions.parquet`` and ``summary.json``, which has the others' sha256. In the TSV files a label that a spreadsheet
-    would run as a formula has an apostrophe in front; the other two have it as it is.
+    The :data:`TABLES` as ``NAME.tsv``, ``predictions.parquet``, ``summary.json``, which has the
+    others' sha256, and ``run_times.tsv``, which alone is different each time. In the TSV files a
+    label that a spreadsheet would run as a formula has an apostrophe in front; the other two have
+    it as it is.
     """
     files.refuse_existing(folder, overwrite=overwrite)
     with files.atomic(folder) as temporary:
         temporary.mkdir()
-        for name in ("metrics", "per_class", "confusion", "comparisons"):
+        for name in TABLES:
             write_tsv(getattr(evaluation, name), temporary / f"{name}.tsv")
         write_table(evaluation.predictions, temporary / "predictions.parquet", about={})
         tables = {path.name: files.sha256_file(path) for path in sorted(temporary.iterdir())}
         write_record(temporary / "summary.json", {**evaluation.summary, "tables": tables})
+        write_tsv(evaluation.run_times, temporary / "run_times.tsv")

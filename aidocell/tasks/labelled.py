@@ -13,7 +13,7 @@ from scipy import sparse
 from aidocell.baselines import Method
 from aidocell.errors import InputError
 from aidocell.evaluate.draw import draw_cells
-from aidocell.evaluate.labels import clean_labels, select_cells
+from aidocell.evaluate.labels import about_alike, clean_groups, clean_labels, select_cells
 
 __all__ = ["MAX_CELLS", "Chosen", "Labelled", "choose", "require_finite", "select"]
 
@@ -108,20 +108,25 @@ def choose(
     min_cells_per_class: int | None = None,
     max_cells: int | None = None,
     seed: int = 0,
+    least_classes: int = 2,
 ) -> Chosen:
     """Take the cells that have a label (and a group), sorted by name.
 
     Parameters and errors as of :func:`aidocell.tasks.annotate.evaluate`; `folds` is None where
-    the cells are not to be split. Of more than `max_cells` that many are drawn, every class by its
+    the cells are not to be split; `least_classes` there have to be. Of more than `max_cells` that many are drawn, every class by its
     share; None takes all.
     """
     cells = np.array([str(name) for name in cells], dtype=object)
     _require_names(cells)
     _require_rows(len(cells), labels=labels, groups=groups)
     labels = clean_labels(labels)
-    groups = None if groups is None else clean_labels(groups)
+    groups = None if groups is None else clean_groups(groups)
     selection = select_cells(
-        labels, groups=groups, folds=folds, min_cells_per_class=min_cells_per_class
+        labels,
+        groups=groups,
+        folds=folds,
+        min_cells_per_class=min_cells_per_class,
+        least_classes=least_classes,
     )
     order = np.argsort(cells)
     fit = order[selection.keep[order]]
@@ -149,7 +154,11 @@ def choose(
         labels=labels[order],
         groups=None if groups is None else groups[order],
         summary=summary,
-        warnings=selection.warnings() + _drawn(len(order), len(fit)),
+        warnings=[
+            *selection.warnings(),
+            *_drawn(len(order), len(fit)),
+            *about_alike(() if groups is None else groups[order]),
+        ],
     )
 
 

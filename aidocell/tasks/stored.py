@@ -15,9 +15,27 @@ from aidocell.errors import InputError
 from aidocell.provenance import require_same
 from aidocell.store import StoreReader, verify
 
-__all__ = ["StoredCells", "stored_counts", "stored_embeddings"]
+__all__ = ["StoredCells", "Stores", "require_alike", "stored_counts", "stored_embeddings"]
 
 _STEP = 4096  # cells whose counts are read at a time
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Embeddings, counts or both of the same cells, store by store.
+
+    Attributes
+    ----------
+    embeddings, counts
+        ``embeddings.zarr.zip`` and ``counts.zarr.zip`` of the same samples in the same order;
+        either may be empty. The cells are those of the embeddings, if there are any.
+    samples
+        Names of the samples: cells are then called ``<sample>:<barcode>``.
+    """
+
+    embeddings: Sequence[str | Path] = ()
+    counts: Sequence[str | Path] = ()
+    samples: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,29 @@ class StoredCells:
             raise _no_column(name, option, list(dict.fromkeys(known)))
         return pd.concat(parts).set_axis(self.names)
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that any store has."""
+        found: dict[str, None] = {}
+        for path in self.paths:
+            with StoreReader(path) as store:
+                found |= dict.fromkeys(store.columns)
+        return list(found)
+
+    @property
+    def genes(self) -> list[str]:
+        """Symbols of the columns of counts."""
+        with StoreReader(self.paths[0]) as store:
+            return store.var.index.astype(str).tolist()
+
+    def blocks(self) -> Iterator[np.ndarray | sparse.csr_matrix]:
+        """Counts, or embeddings where there are none, of all cells in order, some at a time."""
+        for path, cells in zip(self.paths, np.diff(self.starts), strict=True):
+            with StoreReader(path) as store:
+                every = np.ones(cells, bool)
+                counts = "counts" in store.contents
+                yield from _counts(store, every) if counts else store.vectors(every)
+
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Embeddings of these rows, in this order, shape ``(rows, width)``."""
         parts = self._parts(rows, lambda store, wanted: store.vectors(wanted))
@@ -104,6 +145,12 @@ def stored_embeddings(paths: Sequence[str | Path], samples: Sequence[str] | None
 def stored_counts(paths: Sequence[str | Path], samples: Sequence[str] | None) -> StoredCells:
     """Cells of ``counts.zarr.zip`` over one gene list."""
     return _stored(paths, samples, "counts", _require_same_genes)
+
+
+def require_alike(first: StoredCells, second: StoredCells, *, embedded: bool) -> None:
+    """Refuse counts of another gene list, or embeddings of another run (``E_STORE_MISMATCH``)."""
+    require_fit = _require_same_run if embedded else _require_same_genes
+    require_fit(first.provenances[0], second.provenances[0], where=str(second.paths[0]))
 
 
 def _stored(

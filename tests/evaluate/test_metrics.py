@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,9 +33,10 @@ def test_figures_are_those_counted_by_hand():
 @given(st.integers(0, 2**31))
 def test_bootstrap_formulas_equal_scikit_learn_on_the_same_cells(seed):
     true, predicted = random_calls(30, seed=seed)
-    codes, classes = metrics._codes(true, predicted)
+    codes, classes = metrics._codes(true, [predicted])
     drawn = metrics._Draws(codes, len(classes), seed=0, draws=1)
-    drawn._counts = np.unique(codes, axis=0, return_counts=True)[1][None].astype(float)
+    every_cell_once = metrics._tallies(codes[0][:, None], len(classes)).sum(axis=0)
+    drawn._drawn = every_cell_once.reshape(1, 3, 1, len(classes))
     assert drawn.macro_f1(0)[0] == pytest.approx(f1_score(true, predicted, average="macro"))
     assert drawn.accuracy(0)[0] == pytest.approx(accuracy_score(true, predicted))
     expected = precision_score(true, predicted, average=None, labels=classes, zero_division=0)
@@ -82,7 +84,7 @@ def test_intervals_hold_the_value_and_do_not_depend_on_cell_order():
 def test_perfect_calls_have_an_interval_of_no_width():
     true = np.array(["a", "b"] * 10, dtype=object)
     table = summary_metrics(true, true, seed=0)
-    assert table[["value", "low", "high"]].to_numpy().tolist() == [[1, 1, 1]] * 2
+    assert table[["value", "low", "high"]].to_numpy().tolist() == [[1, 1, 1]] * 3
 
 
 def test_a_rare_class_has_a_wide_interval_and_no_missing_one():
@@ -90,6 +92,18 @@ def test_a_rare_class_has_a_wide_interval_and_no_missing_one():
     predicted = np.array(["a"] * 99 + ["rare"], dtype=object)
     row = per_class(true, predicted, ["a", "rare"], seed=0).set_index("label").loc["rare"]
     assert (row["recall"], row["recall_low"], row["recall_high"]) == (0.5, 0, 1)
+
+
+def test_a_class_without_cells_has_no_recall_and_one_never_met_no_f1():
+    true = np.array(["a"] * 6, dtype=object)
+    predicted = np.array(["a"] * 5 + ["called"], dtype=object)
+    table = per_class(true, predicted, ["a", "called", "never"], seed=0, draws=20)
+    rows = table.set_index("label")
+    assert rows["support"].tolist() == [6, 0, 0]
+    assert rows["recall"].isna().tolist() == [False, True, True]
+    assert rows["precision"].tolist() == [1, 0, 0]
+    assert rows.loc["called", "f1"] == 0
+    assert np.isnan(rows.loc["never", "f1"])
 
 
 def test_confusion_has_every_pair_and_every_cell():
@@ -103,7 +117,7 @@ def test_confusion_has_every_pair_and_every_cell():
 def test_a_method_does_not_differ_from_itself():
     true, predicted = random_calls(60, seed=4)
     table = compare(true, predicted, predicted, seed=0)
-    assert table[["difference", "low", "high"]].to_numpy().tolist() == [[0, 0, 0]] * 2
+    assert table[["difference", "low", "high"]].to_numpy().tolist() == [[0, 0, 0]] * 3
 
 
 def test_paired_comparison_is_signed_and_sharper_than_two_intervals():
@@ -120,3 +134,27 @@ def test_paired_comparison_is_signed_and_sharper_than_two_intervals():
     assert mirrored.loc["accuracy", "difference"] == pytest.approx(-accuracy["difference"])
     single = summary_metrics(true, better, seed=0).set_index("metric").loc["accuracy"]
     assert accuracy["high"] - accuracy["low"] < (single["high"] - single["low"]) / 1.5
+
+
+def test_repeated_predictions_count_each_and_are_drawn_by_cell():
+    true, first = random_calls(60, seed=3)
+    _, second = random_calls(60, seed=4)
+    both = np.column_stack([first, second])
+    table = summary_metrics(true, both, seed=0, draws=3000).set_index("metric")
+    twice = np.concatenate([true, true]), np.concatenate([first, second])
+    assert table.loc["macro_f1", "value"] == pytest.approx(f1_score(*twice, average="macro"))
+    assert per_class(true, both, ["a", "b", "c"], seed=0)["support"].sum() == 60
+    rng = np.random.default_rng(0)
+    sample = []
+    for rows in rng.integers(0, 60, (1500, 60)):
+        sample.append(accuracy_score(np.tile(true[rows], 2), both[rows].T.ravel()))
+    low, high = np.percentile(sample, [2.5, 97.5])
+    assert table.loc["accuracy", "low"] == pytest.approx(low, abs=0.02)
+    assert table.loc["accuracy", "high"] == pytest.approx(high, abs=0.02)
+
+
+def test_the_same_predictions_twice_make_no_interval_narrower():
+    true, predicted = random_calls(60, seed=3)
+    once = summary_metrics(true, predicted, seed=0)
+    twice = summary_metrics(true, np.column_stack([predicted] * 2), seed=0)
+    pd.testing.assert_frame_equal(once, twice)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from aidocell.errors import InputError
-from aidocell.evaluate.splits import assign_folds
+from aidocell.evaluate.splits import assign_folds, assign_groups, assign_repeated_folds
 
 
 def names_of(n):
@@ -98,7 +98,7 @@ def test_explicit_zeros_and_unsorted_indices_do_not_hide_an_equal_cell():
 
 def test_groups_that_share_an_equal_cell_are_joined_and_named():
     groups = np.array(["x", "y", "z", "w"] * 10, dtype=object)
-    matrix = np.arange(40.0)[:, None]
+    matrix = np.arange(1.0, 41)[:, None]
     matrix[1] = matrix[0]  # one cell of x is one of y
     fold, warnings = assign_folds(
         np.array((["a"] * 4 + ["b"] * 4) * 5, dtype=object),
@@ -138,3 +138,58 @@ def test_one_fold_is_refused():
     with pytest.raises(InputError) as caught:
         assign_folds(labels_of(4), names_of(4), folds=1, seed=0)
     assert caught.value.id == "E_CONFIG"
+
+
+def test_repeats_are_different_splits_and_the_first_is_that_of_the_seed():
+    labels, cells = labels_of(60), names_of(60)
+    repeated, notes = assign_repeated_folds(labels, cells, folds=3, repeats=4, seed=7)
+    first, _ = assign_folds(labels, cells, folds=3, seed=7)
+    np.testing.assert_array_equal(repeated[0], first)
+    assert len(np.unique(repeated, axis=0)) == 4
+    assert notes == []
+
+
+def test_repeats_that_cannot_differ_are_named():
+    groups = np.array([f"d{i % 3}" for i in range(60)], dtype=object)
+    _, notes = assign_repeated_folds(
+        labels_of(60), names_of(60), folds=3, repeats=3, seed=0, groups=groups
+    )
+    assert notes[-1]["id"] == "repeats-equal"
+    assert notes[-1]["text"].startswith("2 of 3 repeats")
+
+
+def test_each_group_is_left_out_in_the_order_of_names():
+    groups = np.array(["z", "b", "a", "b"] * 10, dtype=object)
+    labels = np.repeat(["x", "y"], 20).astype(object)
+    fold, members, notes = assign_groups(labels, names_of(40), groups=groups)
+    assert members == [["a"], ["b"], ["z"]]
+    for number, (name,) in enumerate(members, start=1):
+        np.testing.assert_array_equal(fold == number, groups == name)
+    assert notes == []
+
+
+def test_groups_that_share_a_cell_are_left_out_together():
+    groups = np.array(["z", "b", "a", "b"] * 10, dtype=object)
+    matrix = np.arange(1.0, 41)[:, None]
+    matrix[0] = matrix[2]  # z and a
+    _, members, notes = assign_groups(
+        np.repeat(["x", "y"], 20).astype(object), names_of(40), groups=groups, matrices=[matrix]
+    )
+    assert members == [["a", "z"], ["b"]]
+    assert {note["id"] for note in notes} == {"equal-cells", "groups-joined"}
+
+
+def test_one_group_cannot_be_left_out():
+    with pytest.raises(InputError, match="1 separate group, fewer than the 2") as caught:
+        assign_groups(labels_of(10), names_of(10), groups=np.array(["a"] * 10, dtype=object))
+    assert caught.value.id == "E_CONFIG"
+
+
+def test_cells_of_zeros_do_not_tie_donors_together():
+    groups = np.array(["x", "y", "z", "w"] * 10, dtype=object)
+    counts = sparse.csr_matrix(np.arange(40)[:, None] * (np.arange(40) > 3)[:, None])
+    _, members, notes = assign_groups(
+        labels_of(40, "aabb"), names_of(40), groups=groups, matrices=[counts]
+    )
+    assert len(members) == 4
+    assert notes == [] or {note["id"] for note in notes} == {"class-in-one-fold"}

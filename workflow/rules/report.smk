@@ -36,6 +36,7 @@ rule report:
         embeddings=EMBEDDINGS,
         map="results/study/map.parquet",
         study=STUDY_TABLES,
+        finetuned=FINETUNED,
     output:
         page="results/report/report.html",
         samples="results/report/samples.tsv",
@@ -66,6 +67,7 @@ OUTPUTS = {
     "align": per_sample("results/samples/{sample}/counts.zarr.zip"),
     "gather": EMBEDDINGS,
     "annotate": STUDY_TABLES,
+    "finetune": FINETUNED,
     "map": rules.map.output.table,
     "report": list(rules.report.output),
 }

@@ -14,4 +14,9 @@ with job_log(snakemake.log[0]):
         counts=snakemake.input.counts,
         plans=snakemake.params.plans,
         options=snakemake.params.options,
+        model=snakemake.config["model"],
+        revision=snakemake.config["model_revision"],
+        accept_license=snakemake.config["accept_model_license"],
+        device=snakemake.config["embed"]["device"],
+        attention=snakemake.config["embed"]["attention"],
     )

@@ -109,7 +109,7 @@ def _published_row(y: float, title: str, value: float, x: Scale) -> list[Markup]
     ]
 
 
-def confusion(method: MethodFigures, labels: Sequence[str]) -> Figure:
+def confusion(method: MethodFigures, labels: Sequence[str], *, unit: str = "cell") -> Figure:
     """Given against predicted types, shaded by the share of the given type (row)."""
     size = max(7.0, min(44.0, 560 / max(len(labels), 1)))
     left, top = 190.0, 24 + 5.4 * min(20, max(map(len, labels), default=0))
@@ -131,11 +131,11 @@ def confusion(method: MethodFigures, labels: Sequence[str]) -> Figure:
         canvas(
             left + extent + 100,
             top + extent + 6,
-            f"Confusion matrix of {method.name}: {right:,} of {cells:,} cells on the diagonal.",
+            f"Confusion matrix of {method.name}: {right:,} of {cells:,} {unit}s on the diagonal.",
             text(left - 8, top - 8, "given ↓   predicted →", text_anchor="end", class_="label"),
             *parts,
         ),
-        f"{numbers.plural(cells, 'cell')}; {right:,} on the diagonal",
+        f"{numbers.plural(cells, unit)}; {right:,} on the diagonal",
         "Good: dark squares on the diagonal only. A dark square beside it names two types that "
         "the method mixes up: look at their markers, or join them in the labels.",
     )

@@ -1,0 +1,1 @@
+"""Published figures of cell types regenerated: the target ``snakemake benchmark``."""
