@@ -76,8 +76,7 @@ class Study:
     Attributes
     ----------
     model, classifier
-        ``model.json``: what the checkpoint is, with its ``card``; empty where nobody asked yet. And
-        ``classifier.json``; None where there is none.
+        ``model.json`` (empty where nobody asked yet) and ``classifier.json`` (None without one).
     alone
         Whether this is the page of one sample, out of a study of several.
     """
