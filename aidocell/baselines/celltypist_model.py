@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from celltypist import Model
     from scipy import sparse
 
-__all__ = ["LOGGERS", "decide", "label_cells", "model_path", "read_model"]
+__all__ = ["LOGGERS", "decide", "label_cells", "model_path", "read_model", "require_genes"]
 
 LOGGERS = ["celltypist.logger"]
 CELLS_AT_ONCE = 1_000  # the package fills a block's matrix, eight bytes a cell and gene

@@ -13,6 +13,7 @@ from aidocell.report.figures.curves import learning_curves
 from aidocell.report.figures.qc import counts_against_genes, distribution, removal_reasons
 from aidocell.report.figures.reliability import calibration_plot
 from aidocell.report.figures.svg import Figure
+from aidocell.report.figures.unknown import coverage_curve
 from aidocell.report.genes import gene_figures
 from aidocell.report.jobs import embedding_rate, stage_times, times_the_plan
 from aidocell.report.qcsummary import METRICS
@@ -86,6 +87,7 @@ def _context(study: Study) -> dict[str, object]:
         "confusions": _confusions(annotation) if annotation else {},
         "calibrations": _calibrations(annotation) if annotation else {},
         "composition": _composition(study),
+        "coverage_figure": study.classifier and coverage_curve(study.classifier),
         "learning_figure": study.tuning and learning_curves(study.tuning),
         "stages": stage_times(study.jobs),
         "rate": embedding_rate(study.jobs),

@@ -20,6 +20,7 @@ from aidocell.report.cellmap import (
     extra_columns,
     read_map,
 )
+from aidocell.report.classifier import read_classifier
 from aidocell.report.columns import Columns
 from aidocell.report.finetuning import Tuning, read_tuning
 from aidocell.report.jobs import Job, read_jobs
@@ -74,8 +75,8 @@ class Study:
 
     Attributes
     ----------
-    model
-        ``model.json``: what the checkpoint is, with its ``card``; empty where nobody asked yet.
+    model, classifier
+        ``model.json`` (empty where nobody asked yet) and ``classifier.json`` (None without one).
     alone
         Whether this is the page of one sample, out of a study of several.
     """
@@ -85,6 +86,7 @@ class Study:
     samples: tuple[Sample, ...]
     annotation: Annotation | None = None
     tuning: Tuning | None = None
+    classifier: Mapping[str, object] | None = None
     cells: CellMap | None = None
     jobs: tuple[Job, ...] = ()
     model: Mapping[str, object] = field(default_factory=dict)
@@ -158,6 +160,7 @@ def load_study(
         samples=tuple(loaded),
         annotation=annotation,
         tuning=read_tuning(results / "study" / "finetune", model) if _is_tuned(config) else None,
+        classifier=annotation and read_classifier(results / "study/annotate/classifier", model),
         cells=cells and _coloured(cells, extras, annotation, config),
         jobs=_of_this_run(jobs, loaded),
         model=model or _from_card(checkpoint),

@@ -14,13 +14,16 @@ import pandas as pd
 from aidocell.baselines import METHODS
 from aidocell.errors import InputError
 from aidocell.provenance import require_same
+from aidocell.tasks.calibration import calibrated
+from aidocell.tasks.judging import probability_columns
 from aidocell.tasks.labelled import require_finite
+from aidocell.tasks.similarity import FAR_SHARE, PERCENTILE, distances
 
-__all__ = ["TRAINABLE", "Classifier", "apply", "embedding_of"]
+__all__ = ["TRAINABLE", "Classifier", "apply", "embedding_of", "flag_unknown"]
 
 log = logging.getLogger(__name__)
 
-TRAINABLE = ("logistic", "knn")  # the methods that can be kept as arrays
+TRAINABLE = ("logistic", "knn", "mlp")  # the methods that can be kept as arrays
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Classifier:
     Attributes
     ----------
     arrays
-        What the method learned.
+        What the method learned, and of the training cells what distances are measured by.
     content
         ``classifier.json`` without the two checksums: method, classes, support, the embedding it
-        works on, its training data and, if it was judged, its metrics.
+        works on, its training data and, if it was judged, its metrics, temperature, threshold and
+        unit of distance.
     """
 
     arrays: dict[str, np.ndarray]
@@ -54,14 +58,37 @@ class Classifier:
         """Pooling of the embeddings that it labels."""
         return self.content["embedding"]["options"]["pooling"]
 
+    @property
+    def threshold(self) -> float | None:
+        """Probability below which a cell is unknown; None where none was chosen."""
+        unknown = self.content["unknown"]
+        return None if unknown is None else unknown["threshold"]
+
     @cached_property
     def fitted(self) -> Any:
         """The method ready to predict; ``ValueError`` where the arrays do not fit together."""
         return METHODS[self.method].module.from_arrays(self.arrays, self.classes)
 
-    def predict_proba(self, embeddings: np.ndarray) -> np.ndarray:
-        """Probabilities, shape ``(cells, classes)``, of embeddings ``(cells, hidden)``."""
+    def scores(self, embeddings: np.ndarray) -> np.ndarray:
+        """The method's own probabilities, not calibrated, shape ``(cells, classes)``."""
         return METHODS[self.method].module.predict_proba(self.fitted, embeddings)
+
+    def predict_proba(self, embeddings: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, shape ``(cells, classes)``, of embeddings ``(cells, hidden)``."""
+        return calibrated(self.scores(embeddings), self.content["calibration"])
+
+    def label(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best class of each cell, and :meth:`predict_proba`."""
+        scores = self.scores(embeddings)  # of two that calibration makes equal the larger is best
+        probabilities = calibrated(scores, self.content["calibration"])
+        return self.classes[scores.argmax(axis=1)], probabilities
+
+    def distances(self, embeddings: np.ndarray) -> np.ndarray:
+        """Distance of each cell from its nearest class, in units; NaN where there is no unit."""
+        similarity = self.content["similarity"]
+        if similarity is None:
+            return np.full(len(embeddings), np.nan)
+        return distances(self.arrays, embeddings) / similarity["unit"]
 
 
 def apply(
@@ -71,6 +98,10 @@ def apply(
     *,
     provenance: Mapping[str, Any],
     where: str = "the embeddings",
+    unknown: bool = True,
+    unknown_threshold: float | None = None,
+    vote: bool = False,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Label cells.
 
@@ -84,33 +115,108 @@ def apply(
         Of the embeddings; another checkpoint, gene list or pooling is refused.
     where
         What to call the embeddings in an error.
+    unknown, unknown_threshold
+        As of :func:`flag_unknown`; the threshold otherwise is the classifier's.
+    vote
+        Add the majority vote within neighbourhoods of these cells, by :mod:`aidocell.tasks.vote`.
+    seed
+        Of the neighbourhoods.
 
     Returns
     -------
     table
-        ``cell, predicted, probability``, then one ``p_<class>`` a class; rows as given.
+        ``cell, predicted, probability, unknown, distance``; ``ontology_id`` if the classifier
+        has any; with `vote`, ``neighbourhood, voted``; then one ``p_<class>`` a class. Rows as
+        given. ``attrs`` say which threshold was used and, with `vote`, how.
 
     Raises
     ------
     InputError
-        ``E_STORE_MISMATCH``, ``E_NO_CELLS``, ``E_NOT_FINITE``.
+        ``E_STORE_MISMATCH``, ``E_NO_CELLS``, ``E_NOT_FINITE``, ``E_CONFIG``.
     """
     require_same_embedding(classifier.content["embedding"], provenance, where=where)
     require_same("hidden size", len(classifier.arrays["mean"]), embeddings.shape[1], where=where)
     if not len(embeddings):
         raise InputError("E_NO_CELLS", f"{where} hold no cells", fix="give some")
     require_finite(embeddings, what=where)
-    probabilities = classifier.predict_proba(embeddings)
-    best = probabilities.argmax(axis=1)
+    predicted, probabilities = classifier.label(embeddings)
+    names = np.array([str(name) for name in cells], dtype=object)
     table = pd.DataFrame(
-        {
-            "cell": [str(name) for name in cells],
-            "predicted": classifier.classes[best],
-            "probability": probabilities.max(axis=1),
-        }
+        {"cell": names, "predicted": predicted, "probability": probabilities.max(axis=1)}
     )
-    columns = [f"p_{name}" for name in classifier.classes]
-    return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
+    threshold = classifier.threshold if unknown_threshold is None else unknown_threshold
+    table = flag_unknown(table, threshold, unknown=unknown)
+    table["distance"] = classifier.distances(embeddings)
+    _warn_if_far(table["distance"], where)
+    if classifier.content["ontology"]:
+        known = classifier.content["ontology"]
+        table["ontology_id"] = np.array([known.get(n) for n in predicted], dtype=object)
+    if vote:
+        _add_vote(table, embeddings, seed)
+    whole = pd.concat([table, probability_columns(probabilities, classifier.classes)], axis=1)
+    whole.attrs = table.attrs
+    return whole
+
+
+def flag_unknown(
+    table: pd.DataFrame, threshold: float | None, *, unknown: bool = True
+) -> pd.DataFrame:
+    """Add ``unknown`` after ``probability``: which cells are below the threshold.
+
+    Parameters
+    ----------
+    table
+        With ``probability``.
+    threshold
+        Between 0 and 1; without one no cell is unknown, and a line says so.
+    unknown
+        Whether there are unknown cells at all.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        what = f"the threshold of unknown cells is {threshold:g}"
+        raise InputError("E_CONFIG", what, fix="give a probability between 0 and 1")
+    used = threshold if unknown else None
+    if used is None and unknown:
+        log.warning("no threshold was chosen in training: no cell is called unknown")
+    flags = table["probability"].to_numpy() < (used or 0.0)
+    table = table.copy()
+    table.insert(table.columns.get_loc("probability") + 1, "unknown", flags)
+    table.attrs["unknown_threshold"] = used
+    if used is not None:
+        log.info("unknown: %d of %d cells, below %.4g", flags.sum(), len(flags), used)
+    return table
+
+
+def _warn_if_far(distance: pd.Series, where: str) -> None:
+    far = int((distance > 1).sum())
+    if far > FAR_SHARE * len(distance):
+        log.warning(
+            "%s: %d of %d cells (%.0f %%) lie farther from every class than %d %% of training "
+            "cells that were held out: labels and probabilities of such cells say little",
+            where,
+            far,
+            len(distance),
+            100 * far / len(distance),
+            PERCENTILE,
+        )
+
+
+def _add_vote(table: pd.DataFrame, embeddings: np.ndarray, seed: int) -> None:
+    from aidocell.tasks.vote import neighbourhoods, vote
+
+    found, about = neighbourhoods(embeddings, table["cell"].to_numpy(), seed=seed)
+    given = (table[name].to_numpy() for name in ("predicted", "probability", "unknown"))
+    table["neighbourhood"], table["voted"] = found, vote(found, *given)
+    changed = int((table["voted"] != table["predicted"]).sum())
+    table.attrs["vote"] = about
+    log.warning(
+        "majority vote within %d neighbourhoods (Leiden, resolution %d): the column 'voted' "
+        "differs from 'predicted' in %d of %d cells",
+        len(np.unique(found)),
+        about["resolution"],
+        changed,
+        len(table),
+    )
 
 
 def embedding_of(provenance: Mapping[str, Any]) -> dict[str, Any]:

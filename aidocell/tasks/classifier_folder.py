@@ -1,6 +1,7 @@
 """A classifier's folder: arrays and JSON that can be passed on safely.
 
-``arrays.npz`` (never pickled), ``classifier.json`` and ``README.md``. The JSON records the sha256
+``arrays.npz`` (never pickled) and ``classifier.json``, and for people ``README.md`` and
+``unknown.tsv``, what each threshold of unknown cells keeps and flags. The JSON records the sha256
 of the arrays and of its own content, so damage is noticed; both are read as if they came from a
 stranger.
 """
@@ -9,26 +10,24 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
-import jsonschema
 import numpy as np
+import pandas as pd
 
 from aidocell import files
 from aidocell.errors import InputError
+from aidocell.evaluate.tables import write_tsv
 from aidocell.provenance import run_key
 from aidocell.tasks.card import write_card
-from aidocell.tasks.classifier import TRAINABLE, Classifier
+from aidocell.tasks.classifier import Classifier
+from aidocell.tasks.classifier_schema import FORMAT, arrays_of, require_sense
 
-__all__ = ["FORMAT", "load_classifier", "save_classifier"]
+__all__ = ["FORMAT", "load_classifier", "read_content", "save_classifier"]
 
-FORMAT = 1
-_ARRAYS = {
-    "logistic": {"mean": "f", "scale": "f", "coef": "f", "intercept": "f"},
-    "knn": {"mean": "f", "scale": "f", "cells": "f", "codes": "i"},
-}
 _LARGEST_JSON = 64 << 20  # bytes; far above that of any real classifier
 
 # What zipfile and numpy raise on a file made to break them; `SyntaxError` is an array's header.
@@ -47,75 +46,6 @@ _UNREADABLE = (
     zipfile.BadZipFile,
 )
 
-_TEXT = {"type": "string"}
-_COUNT = {"type": "integer", "minimum": 0}
-_HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-_NUMBER = {"type": ["number", "null"]}
-_SCHEMA = {
-    "type": "object",
-    "required": [
-        "format",
-        "method",
-        "classes",
-        "support",
-        "embedding",
-        "training",
-        "metrics",
-        "arrays_sha256",
-        "content_sha256",
-    ],
-    "properties": {
-        "format": {"const": FORMAT},
-        "method": {"enum": list(TRAINABLE)},
-        "classes": {
-            "type": "array",
-            "items": {"type": "string", "minLength": 1},
-            "minItems": 2,
-            "uniqueItems": True,
-        },
-        "support": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-        "embedding": {
-            "type": "object",
-            "required": ["model", "genes_sha256", "options"],
-            "properties": {
-                "model": {
-                    "type": "object",
-                    "required": ["id", "sha256"],
-                    "properties": {"id": _TEXT, "sha256": _TEXT},
-                },
-                "genes_sha256": _TEXT,
-                "options": {
-                    "type": "object",
-                    "required": ["pooling"],
-                    "additionalProperties": _TEXT,
-                },
-                "resolved": {"type": "object", "additionalProperties": _TEXT},
-            },
-        },
-        "training": {
-            "type": "object",
-            "required": ["label", "cells", "sha256", "seed"],
-            "properties": {"label": _TEXT, "cells": _COUNT, "sha256": _HEX, "seed": _COUNT},
-        },
-        "metrics": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["method", "metric", "value", "low", "high"],
-                "properties": {
-                    "method": _TEXT,
-                    "metric": _TEXT,
-                    "value": _NUMBER,
-                    "low": _NUMBER,
-                    "high": _NUMBER,
-                },
-            },
-        },
-        "arrays_sha256": _HEX,
-        "content_sha256": _HEX,
-    },
-}
-
 
 def save_classifier(classifier: Classifier, folder: str | Path, *, overwrite: bool = False) -> None:
     """Write the folder, whole or not at all; equal classifiers give equal bytes."""
@@ -130,6 +60,9 @@ def save_classifier(classifier: Classifier, folder: str | Path, *, overwrite: bo
         content["content_sha256"] = run_key(**content)
         files.write_json(temporary / "classifier.json", content)
         write_card(content, temporary / "README.md")
+        if content["unknown"] is not None:
+            curve = pd.DataFrame(content["unknown"]["curve"])
+            write_tsv(curve, temporary / "unknown.tsv")
 
 
 def load_classifier(folder: str | Path) -> Classifier:
@@ -143,20 +76,22 @@ def load_classifier(folder: str | Path) -> Classifier:
         than what its checksums record.
     """
     folder = Path(folder)
-    content = _read_content(folder)
+    content = read_content(folder)
     arrays_file = folder / "arrays.npz"
     if not arrays_file.is_file():
         raise _damaged(folder, "arrays.npz is missing")
     _require_hash(content.pop("arrays_sha256"), files.sha256_file(arrays_file), arrays_file)
-    classifier = Classifier(_read_arrays(arrays_file, content["method"]), content)
+    classifier = Classifier(_read_arrays(arrays_file, arrays_of(content)), content)
     try:
         classifier.fitted  # noqa: B018  shapes are checked where the method is put together
+        _require_distances(classifier)
     except ValueError as error:
         raise _damaged(folder, str(error)) from error
     return classifier
 
 
-def _read_content(folder: Path) -> dict[str, Any]:
+def read_content(folder: Path) -> dict[str, Any]:
+    """``classifier.json`` with the checksum of the arrays; errors as of :func:`load_classifier`."""
     path = folder / "classifier.json"
     if not folder.exists():
         raise InputError("E_FILE_MISSING", f"{folder} does not exist", fix="check the path")
@@ -171,22 +106,13 @@ def _read_content(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         _require_format(content, folder)
-        _require_schema(content)
+        require_sense(content)
         expected = content.pop("content_sha256")
         found = run_key(**content)
     except (ValueError, RecursionError) as error:
         raise _damaged(folder, f"classifier.json: {error}") from error
     _require_hash(expected, found, path)
     return content
-
-
-def _require_schema(content: dict[str, Any]) -> None:
-    for problem in jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content):
-        raise ValueError(f"something is wrong in {'.'.join(map(str, problem.path)) or 'its keys'}")
-    if len(content["support"]) != len(content["classes"]):
-        raise ValueError("classes and support differ in length")
-    if content["classes"] != sorted(content["classes"]):
-        raise ValueError("the classes are not sorted")
 
 
 def _require_format(content: Any, folder: Path) -> None:
@@ -203,9 +129,18 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _read_arrays(path: Path, method: str) -> dict[str, np.ndarray]:
-    """Read exactly the arrays that `method` has, finite and of the right kind."""
-    kinds = _ARRAYS[method]
+def _require_distances(classifier: Classifier) -> None:
+    if classifier.content["similarity"] is None:
+        return
+    width, classes = len(classifier.arrays["mean"]), len(classifier.classes)
+    expected = {"whitening": (width, width), "centroids": (classes, width)}
+    for name, shape in expected.items():
+        if classifier.arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {classifier.arrays[name].shape}")
+
+
+def _read_arrays(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Read exactly the arrays that are named, finite and of the right kind."""
     try:
         _require_members(path, sorted(f"{name}.npy" for name in kinds))
         with np.load(path, allow_pickle=False) as stored:

@@ -12,16 +12,24 @@ import numpy as np
 import pandas as pd
 
 from aidocell.baselines import METHODS
+from aidocell.baselines.knn import NEIGHBOURS
 from aidocell.errors import InputError
 from aidocell.provenance import REVISION, VERSION
 from aidocell.tasks.annotate import Evaluation, fit_quietly
+from aidocell.tasks.calibration import FLOOR, calibrate
 from aidocell.tasks.classifier import TRAINABLE, Classifier, embedding_of
 from aidocell.tasks.classifier_folder import FORMAT
+from aidocell.tasks.heldout import held_out
 from aidocell.tasks.labelled import Labelled, select
+from aidocell.tasks.similarity import learn_similarity
+from aidocell.tasks.unknown import KNOWN_COVERAGE, choose_threshold
 
 __all__ = ["require_trainable", "train", "train_labelled"]
 
 log = logging.getLogger(__name__)
+
+# Neighbours vote by fifths, and none is often no more than bad luck: a quarter of a vote.
+_FLOORS = {"knn": 1 / (4 * NEIGHBOURS)}
 
 
 def train(
@@ -35,6 +43,8 @@ def train(
     seed: int = 0,
     min_cells_per_class: int | None = None,
     evaluation: Evaluation | None = None,
+    known_coverage: float = KNOWN_COVERAGE,
+    ontology: Mapping[str, str] | None = None,
 ) -> Classifier:
     """Fit a method on all labelled cells; their order does not matter.
 
@@ -45,13 +55,20 @@ def train(
     embeddings
         Shape ``(cells, hidden)``.
     method
-        ``logistic`` or ``knn``.
+        One of :data:`aidocell.tasks.classifier.TRAINABLE`.
     label
         Name of the column, for the card.
     provenance
         Of the embeddings (``uns["aidocell"]``): `model`, `genes_sha256`, `options`.
     evaluation
-        How the method did in cross-validation on these cells, for the card.
+        How the method did in cross-validation on these cells. Without it nothing was held out, so
+        that probabilities are not calibrated, no cell is called unknown and there are no
+        distances.
+    known_coverage
+        Share of known cells that has to keep its label when the threshold of unknown cells is
+        chosen.
+    ontology
+        Cell Ontology id of each class that has one.
 
     Raises
     ------
@@ -67,6 +84,8 @@ def train(
         provenance=provenance,
         seed=seed,
         evaluation=evaluation,
+        known_coverage=known_coverage,
+        ontology=ontology,
     )
 
 
@@ -78,11 +97,19 @@ def train_labelled(
     provenance: Mapping[str, Any],
     seed: int = 0,
     evaluation: Evaluation | None = None,
+    known_coverage: float = KNOWN_COVERAGE,
+    ontology: Mapping[str, str] | None = None,
 ) -> Classifier:
     """Fit a method on cells that are chosen already; otherwise as :func:`train`."""
     require_trainable(method)
     X, y = labelled.embeddings, labelled.labels
     fitted, notes = fit_quietly(METHODS[method], X, y, seed=seed, what=method)
+    arrays = METHODS[method].module.to_arrays(fitted, X, y)
+    honesty = {"calibration": None, "unknown": None, "similarity": None}
+    if evaluation is not None:
+        chosen = {"method": method, "known_coverage": known_coverage, "seed": seed}
+        added, honesty, more = _from_held_out(evaluation, labelled, **chosen)
+        arrays, notes = {**arrays, **added}, notes + more
     for note in labelled.warnings + notes:
         log.warning("%s", note["text"])
     content = {
@@ -102,8 +129,30 @@ def train_labelled(
             "warnings": labelled.warnings + notes,
         },
         "metrics": _pooled(evaluation),
+        "ontology": dict(ontology or {}),
+        **honesty,
     }
-    return Classifier(METHODS[method].module.to_arrays(fitted, X, y), content)
+    return Classifier(arrays, content)
+
+
+def _from_held_out(
+    evaluation: Evaluation, labelled: Labelled, *, method: str, **options: Any
+) -> tuple[dict[str, np.ndarray], dict[str, Any], list[dict[str, str]]]:
+    """Temperature, threshold and unit of distance, and the arrays that the last needs."""
+    held = held_out(evaluation, method, labelled)
+    floor = _FLOORS.get(method, FLOOR)
+    calibration = calibrate(held.probabilities, held.labels, labelled.classes, floor=floor)
+    arrays, similarity = learn_similarity(held, labelled)
+    unknown, notes = choose_threshold(
+        held,
+        labelled,
+        method=method,
+        calibration=calibration,
+        unit=similarity["unit"],
+        **options,
+    )
+    content = {"calibration": calibration, "unknown": unknown, "similarity": similarity}
+    return arrays, content, notes
 
 
 def require_trainable(method: str) -> None:
@@ -112,7 +161,7 @@ def require_trainable(method: str) -> None:
         raise InputError(
             "E_CONFIG",
             f"'{method}' cannot be trained as a classifier",
-            fix=f"choose {' or '.join(TRAINABLE)}",
+            fix=f"choose {', '.join(TRAINABLE[:-1])} or {TRAINABLE[-1]}",
         )
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from aidocell.tasks.calibration import calibrate, expected_calibration_error, tempered
+from aidocell.evaluate.calibration import expected_calibration_error
+from aidocell.tasks.calibration import calibrate, tempered
 
 CLASSES = np.array(["a", "b", "c"], dtype=object)
 
@@ -46,7 +47,11 @@ def test_a_few_cells_that_were_all_called_right_make_no_later_cell_certain():
     assert tempered(probabilities, found["temperature"]).max() < 0.95
 
 
-def test_the_error_is_the_mean_gap_between_sureness_and_being_right():
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    error = expected_calibration_error(probabilities, np.array([0, 1, 0, 0]))
-    assert error == pytest.approx((2 * abs(0.5 - 0.9) + 2 * abs(1 - 0.6)) / 4)
+def test_the_error_afterwards_is_of_cells_that_did_not_choose_the_temperature():
+    probabilities, labels = drawn(200, sharper=3.0)
+    found = calibrate(probabilities, labels, CLASSES)
+    on_itself = tempered(probabilities, found["temperature"])
+    right = CLASSES[on_itself.argmax(1)] == labels
+    assert found["ece_after"] != expected_calibration_error(on_itself.max(1), right)
+    right = CLASSES[probabilities.argmax(1)] == labels
+    assert found["ece_before"] == expected_calibration_error(probabilities.max(1), right)

@@ -17,9 +17,12 @@ from aidocell import files
 from aidocell.errors import InputError
 from aidocell.provenance import run_key
 from aidocell.tasks.annotate import evaluate
+from aidocell.tasks.calibration import tempered
 from aidocell.tasks.classifier import apply
 from aidocell.tasks.classifier_folder import load_classifier, save_classifier
+from aidocell.tasks.similarity import distances
 from aidocell.tasks.train import train
+from aidocell.tasks.vote import neighbourhoods
 
 SKLEARN = {
     "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000)),
@@ -81,7 +84,8 @@ def test_saved_and_loaded_it_predicts_as_scikit_learn_does(
 
 def test_the_table_has_its_columns_in_order_and_its_cells_as_given(toy, provenance):
     table = apply(trained(toy, provenance), toy.embeddings, toy.cells, provenance=provenance)
-    assert table.columns.tolist() == ["cell", "predicted", "probability", "p_B", "p_NK", "p_T"]
+    first = ["cell", "predicted", "probability", "unknown", "distance"]
+    assert table.columns.tolist() == [*first, "p_B", "p_NK", "p_T"]
     assert table["cell"].tolist() == toy.cells.tolist()
     assert (table["probability"] == table[["p_B", "p_NK", "p_T"]].max(axis=1)).all()
 
@@ -236,6 +240,174 @@ def test_neighbours_that_do_not_fit_are_damaged(toy, provenance, tmp_path, array
     assert refused(tmp_path / "c") == "E_FILE_DAMAGED"
 
 
+def judged_and_trained(toy, provenance, *, method="logistic", rows=slice(None), **options):
+    judged = evaluate(
+        toy.labels[rows],
+        toy.cells[rows],
+        methods=[method],
+        embeddings=toy.embeddings[rows],
+        draws=2,
+    )
+    return trained(toy, provenance, method=method, rows=rows, evaluation=judged, **options)
+
+
+@pytest.fixture
+def judged_folder(toy, provenance, tmp_path):
+    ids = {"T": "CL:0000084"}
+    save_classifier(judged_and_trained(toy, provenance, ontology=ids), tmp_path / "judged")
+    return tmp_path / "judged"
+
+
+@pytest.mark.parametrize("method", SKLEARN)
+def test_calibrated_and_judged_it_calls_each_cell_as_scikit_learn_does(
+    toy, make_toy, provenance, method
+):
+    classifier = judged_and_trained(toy, provenance, method=method)
+    new = make_toy(seed=1)
+    table = apply(classifier, new.embeddings, new.cells, provenance=provenance)
+    scores = classifier.scores(new.embeddings)
+    assert table["predicted"].tolist() == classifier.classes[scores.argmax(axis=1)].tolist()
+    calibration = classifier.content["calibration"]
+    expected = tempered(scores, calibration["temperature"], calibration["floor"])
+    np.testing.assert_array_equal(table.filter(like="p_").to_numpy(), expected)
+    unknown = table["probability"] < classifier.content["unknown"]["threshold"]
+    assert table["unknown"].tolist() == unknown.tolist()
+    unit = classifier.content["similarity"]["unit"]
+    expected = distances(classifier.arrays, new.embeddings) / unit
+    np.testing.assert_array_equal(table["distance"], expected)
+
+
+def test_judged_it_has_equal_bytes_in_any_order_of_cells(toy, provenance, tmp_path):
+    save_classifier(judged_and_trained(toy, provenance), tmp_path / "one")
+    order = np.random.default_rng(0).permutation(60)
+    save_classifier(judged_and_trained(toy, provenance, rows=order), tmp_path / "two")
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert names == {"arrays.npz", "classifier.json", "README.md", "unknown.tsv"}
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_threshold_is_the_users_if_one_is_given(toy, provenance):
+    classifier = judged_and_trained(toy, provenance)
+
+    def unknown(**options):
+        table = apply(classifier, toy.embeddings, toy.cells, provenance=provenance, **options)
+        assert table["unknown"].dtype == bool
+        return table["unknown"].to_numpy(), table["probability"].to_numpy()
+
+    assert not unknown(unknown=False)[0].any()
+    assert not unknown(unknown_threshold=0)[0].any()
+    flags, probability = unknown(unknown_threshold=1)
+    assert (flags == (probability < 1)).all()
+    for wrong in (1.5, -0.1, float("nan")):
+        with pytest.raises(InputError) as caught:
+            unknown(unknown_threshold=wrong)
+        assert caught.value.id == "E_CONFIG"
+
+
+def test_without_a_judgement_no_cell_is_unknown_and_that_is_said(toy, provenance, caplog):
+    table = apply(trained(toy, provenance), toy.embeddings, toy.cells, provenance=provenance)
+    assert not table["unknown"].any()
+    assert table["distance"].isna().all()
+    assert "no threshold was chosen" in caplog.text
+
+
+def test_a_query_of_another_kind_is_warned_of(toy, make_toy, provenance, caplog):
+    classifier, new = judged_and_trained(toy, provenance), make_toy(seed=1)
+    apply(classifier, new.embeddings, new.cells, provenance=provenance, where="new cells")
+    assert "lie farther" not in caplog.text
+    apply(classifier, 5 * new.embeddings, new.cells, provenance=provenance, where="new cells")
+    assert "new cells: 60 of 60 cells (100 %) lie farther" in caplog.text
+
+
+def test_ontology_ids_are_stored_and_given_back(toy, provenance, judged_folder):
+    classifier = load_classifier(judged_folder)
+    assert "| T | 20 | CL\\:0000084 |" in (judged_folder / "README.md").read_text()
+    table = apply(classifier, toy.embeddings, toy.cells, provenance=provenance)
+    assert table.columns[5] == "ontology_id"
+    found = table.set_index("predicted")["ontology_id"]
+    assert set(found["T"]) == {"CL:0000084"}
+    assert found["B"].isna().all()
+
+
+def test_a_vote_stands_beside_what_was_predicted(toy, provenance, caplog):
+    classifier = judged_and_trained(toy, provenance)
+    given = {"provenance": provenance, "unknown_threshold": 0.9}
+    plain = apply(classifier, toy.embeddings, toy.cells, **given)
+    table = apply(classifier, toy.embeddings, toy.cells, vote=True, **given)
+    pd.testing.assert_frame_equal(table.drop(columns=["neighbourhood", "voted"]), plain)
+    found = neighbourhoods(toy.embeddings, toy.cells)[0]
+    assert table["neighbourhood"].tolist() == found.tolist()
+    for number, mine in table.groupby("neighbourhood"):
+        counts = mine.loc[~mine["unknown"], "predicted"].value_counts()
+        voted = set(mine["voted"])
+        assert voted <= set(counts[counts == counts.max()].index) or counts.empty, number
+        assert len(voted) == 1
+    assert table.attrs["vote"]["resolution"] == 5
+    assert "majority vote" in caplog.text
+
+
+def test_the_whole_curve_is_in_the_folder(judged_folder):
+    content = json.loads((judged_folder / "classifier.json").read_text())
+    table = pd.read_csv(judged_folder / "unknown.tsv", sep="\t", float_precision="round_trip")
+    pd.testing.assert_frame_equal(table, pd.DataFrame(content["unknown"]["curve"]))
+
+
+def test_the_card_tells_what_sureness_and_distance_mean(judged_folder):
+    card = (judged_folder / "README.md").read_text()
+    for part in ("## Probabilities", "temperature", "called unknown", "## Similarity"):
+        assert part in card
+    assert "| NK | 9" in card or "| NK | 100.0%" in card
+
+
+def test_a_folder_of_the_first_format_is_refused_with_what_to_do(folder):
+    forge(folder, lambda content: content.update(format=1))
+    with pytest.raises(InputError, match="says 1") as caught:
+        load_classifier(folder)
+    assert (caught.value.id, "train it anew" in caught.value.fix) == ("E_FILE_FORMAT", True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.pop("calibration"),
+        lambda c: c["calibration"].update(temperature=0),
+        lambda c: c["calibration"].update(temperature="1"),
+        lambda c: c["calibration"].update(floor=0),
+        lambda c: c["calibration"].pop("floor"),
+        lambda c: c["unknown"].update(threshold=1.1),
+        lambda c: c["unknown"].update(curve=[]),
+        lambda c: c["unknown"].update(curve=[{}] * 3),
+        lambda c: c["unknown"]["classes"].pop(),
+        lambda c: c["unknown"]["classes"][0].update({"class": "<b>"}),
+        lambda c: c["similarity"].update(unit=0),
+        lambda c: c.update(similarity=None),
+        lambda c: c.update(ontology={"T": "javascript:alert(1)"}),
+        lambda c: c.update(ontology={"T": "CL:0000084\n"}),
+        lambda c: c.update(ontology={"X": "CL:0000084"}),
+        lambda c: c.update(ontology=None),
+    ],
+)
+def test_what_was_learned_from_held_out_cells_is_checked(judged_folder, change):
+    forge(judged_folder, change)
+    assert refused(judged_folder) == "E_FILE_DAMAGED"
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"whitening": np.zeros((7, 8))},
+        {"whitening": np.full((8, 8), np.inf)},
+        {"centroids": np.zeros((2, 8))},
+        {"centroids": None},
+    ],
+    ids=str,
+)
+def test_distances_that_do_not_fit_are_damaged(judged_folder, arrays):
+    forge(judged_folder, **arrays)
+    assert refused(judged_folder) == "E_FILE_DAMAGED"
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -261,7 +433,7 @@ def test_content_that_makes_no_sense_is_damaged(folder, change):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "[" * 100_000, '{"format": NaN}', '{"format": 1, "method": 1e999}', "\x00"]
+    "text", ["", "null", "[" * 100_000, '{"format": NaN}', '{"format": 2, "method": 1e999}', "\x00"]
 )
 def test_odd_json_is_no_traceback(folder, text):
     (folder / "classifier.json").write_text(text)
@@ -317,11 +489,12 @@ def test_the_card_tells_use_data_metrics_and_limits(toy, provenance, tmp_path):
     )
     save_classifier(trained(toy, provenance, evaluation=judged), tmp_path / "c")
     card = (tmp_path / "c" / "README.md").read_text()
-    for part in ("Intended use", "Training data", "Metrics", "Limits", "| NK | 20 |", "5 folds"):
+    for part in ("Intended use", "Training data", "Metrics", "Limits", "| NK | 20 |  |", "5 folds"):
         assert part in card
     assert "| logistic | macro\\_f1 | 1.000 | 1.000 to 1.000 |" in card
-    value = json.loads((tmp_path / "c" / "classifier.json").read_text())["metrics"][2]["value"]
-    assert value == judged.metrics.query("fold == 'all' and method == 'majority'")["value"].iloc[0]
+    stored = json.loads((tmp_path / "c" / "classifier.json").read_text())["metrics"]
+    pooled = judged.metrics.query("fold == 'all'")
+    assert [row["value"] for row in stored] == pooled["value"].tolist()
 
 
 def test_a_demonstration_model_is_named_on_the_card(toy, provenance, tmp_path):
@@ -339,5 +512,5 @@ def test_a_label_is_text_on_the_card_and_never_markup(toy, provenance, tmp_path)
     assert "](http" not in card
     assert "\n# head" not in card
     row = next(line for line in card.splitlines() if "onerror" in line)
-    assert row.replace("\\|", "").count("|") == 3
+    assert row.replace("\\|", "").count("|") == 4
     assert load_classifier(tmp_path / "c").classes.tolist() == sorted(["B", "NK", evil])

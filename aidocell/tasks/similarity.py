@@ -1,0 +1,75 @@
+"""How far cells lie from those that a classifier was trained on.
+
+The distance is that to the nearest class: between a cell and the class's mean, in units of the
+spread within classes (Mahalanobis, one covariance for all classes, shrunk as Ledoit and Wolf do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.covariance import LedoitWolf
+
+from aidocell.tasks.heldout import HeldOut
+from aidocell.tasks.labelled import Labelled
+
+__all__ = ["FAR_SHARE", "PERCENTILE", "distances", "learn_similarity", "whitened_classes"]
+
+PERCENTILE = 99  # of the cells held out; their distance is the unit
+FAR_SHARE = 0.05  # of a query's cells beyond that distance, above which there is a warning
+_STEP = 8192  # cells at a time
+_FLOOR = 1e-6  # least spread of a direction, as a part of the mean one
+
+
+def learn_similarity(
+    held: HeldOut, labelled: Labelled
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What is needed to judge new cells, and the unit of distance.
+
+    The unit is the 99th percentile of the distances of cells that were held out, each from the
+    classes as the other folds' cells have them: a cell of the training data is closer than a new one.
+
+    Returns
+    -------
+    arrays
+        ``whitening``, shape ``(hidden, hidden)``, and ``centroids``, ``(classes, hidden)``.
+    similarity
+        ``unit``, ``median`` (in units) and ``cells``, how many were held out.
+    """
+    found = np.empty(len(held.rows))
+    for number in np.unique(held.fold):
+        apart = held.fold == number
+        others = np.ones(len(labelled.labels), bool)
+        others[held.rows[apart]] = False
+        arrays = whitened_classes(labelled.embeddings[others], labelled.labels[others])
+        found[apart] = distances(arrays, labelled.embeddings[held.rows[apart]])
+    unit = max(float(np.percentile(found, PERCENTILE)), np.finfo(np.float32).tiny)
+    content = {"unit": unit, "median": float(np.median(found)) / unit, "cells": len(found)}
+    return whitened_classes(labelled.embeddings, labelled.labels), content
+
+
+def whitened_classes(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Means of classes in coordinates in which cells of one class spread by 1 in every direction."""
+    X = embeddings.astype(np.float64)
+    classes, codes = np.unique(labels, return_inverse=True)
+    means = np.array([X[codes == code].mean(axis=0) for code in range(len(classes))])
+    within = X - means[codes]
+    scale = within.std(axis=0)
+    scale[scale <= _FLOOR * (scale.mean() or 1.0)] = 1.0
+    covariance = LedoitWolf(assume_centered=True).fit(within / scale).covariance_
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, _FLOOR * (values.mean() or 1.0))
+    whitening = vectors / np.sqrt(values) / scale[:, None]
+    return {"whitening": whitening, "centroids": means @ whitening}
+
+
+def distances(arrays: Mapping[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:
+    """Distance of each cell from its nearest class, shape ``(cells,)``; not yet in units."""
+    parts = [np.zeros(0)]
+    for start in range(0, len(embeddings), _STEP):
+        placed = embeddings[start : start + _STEP].astype(np.float64) @ arrays["whitening"]
+        parts.append(cdist(placed, arrays["centroids"]).min(axis=1))
+    return np.concatenate(parts)
