@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub on 127.0.0.1, for tests that download checkpoints.
+"""A stand-in for the Hugging Face hub on 127.0.0.1, for tests that download checkpoints or data sets.
 
 It answers what the hub's client asks: metadata of a file (HEAD), the file (GET), and the list of a
 repository's files. Point ``HF_ENDPOINT`` at :attr:`HubServer.url` in a process of its own, since the
@@ -17,11 +17,13 @@ from pathlib import Path
 __all__ = ["COMMIT", "HubServer"]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LARGE = (".bin", ".safetensors")
+LARGE = (".bin", ".safetensors", ".h5ad")
 
 
 class HubServer:
     """Serve folders as repositories: ``with HubServer({"owner/name": folder}) as hub: hub.url``.
+
+    A data set is a repository whose name begins with ``datasets/``, as in the hub's addresses.
 
     Attributes
     ----------
@@ -29,12 +31,18 @@ class HubServer:
         ``"METHOD path"`` of everything that was asked.
     altered
         File name to bytes that are sent instead of the file, under the file's own announced hash.
+    cut
+        File name to the number of bytes after which the connection ends, though all are announced.
+    refused
+        File name to the status with which it is refused, such as 401 or 503.
     """
 
     def __init__(self, repositories: dict[str, Path]) -> None:
         self.repositories = {name: Path(folder) for name, folder in repositories.items()}
         self.requests: list[str] = []
         self.altered: dict[str, bytes] = {}
+        self.cut: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -50,7 +58,7 @@ class HubServer:
         """Status, headers and body for a path."""
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/[^/]+)?", path):
             return self._listing(match[1])
-        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        match = re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if match is None or match[1] not in self.repositories:
             return 404, {"X-Error-Code": "RepoNotFound"}, b""
         if match[2] not in ("main", COMMIT):
@@ -67,6 +75,8 @@ class HubServer:
     def _file(self, path: Path) -> tuple[int, dict[str, str], bytes]:
         if not path.is_file():
             return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b""
+        if path.name in self.refused:
+            return self.refused[path.name], {"X-Repo-Commit": COMMIT}, b""
         own = path.read_bytes()
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{_etag(path.name, own)}"'}
         return 200, headers, self.altered.get(path.name, own)
@@ -91,7 +101,9 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(body)
+                name = self.path.split("?")[0].rsplit("/", 1)[-1]
+                self.wfile.write(body[: hub.cut.get(name)])
+                self.close_connection = name in hub.cut
 
         do_HEAD = do_GET
 

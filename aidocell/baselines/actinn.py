@@ -26,6 +26,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from aidocell.baselines import Unavailable
 from aidocell.baselines.genes import log_normalise
 from aidocell.baselines.order import canonical_order
+from aidocell.baselines.packages import one_torch_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +63,8 @@ def fit(X: sparse.csr_matrix, y: np.ndarray, *, seed: int) -> Fitted:
     classes, codes = np.unique(np.asarray(y)[order], return_inverse=True)
     rng = np.random.default_rng(seed)
     layers = _new_layers((len(columns), *HIDDEN, len(classes)), rng)
-    _train(layers, values[:, columns], codes, rng)
+    with one_torch_thread():
+        _train(layers, values[:, columns], codes, rng)
     weights, biases = ([tensor.detach().numpy() for tensor in kind] for kind in layers)
     return Fitted(columns, weights, biases, classes)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
-__all__ = ["borrowed", "normalised", "require_cells", "swapped"]
+__all__ = ["borrowed", "normalised", "one_torch_thread", "require_cells", "swapped"]
 
 
 @contextmanager
@@ -74,6 +74,19 @@ def require_cells(y: np.ndarray, least: int) -> None:
     if cells.min() < least:
         name, found = classes[cells.argmin()], cells.min()
         raise Unavailable(f"{name} has {found} training cells, and each class needs {least}")
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Networks too small to gain from threads, which cost them much where others work as well."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from aidocell.baselines import Unavailable
 from aidocell.baselines.order import canonical_order
-from aidocell.baselines.packages import borrowed, normalised, require_cells
+from aidocell.baselines.packages import borrowed, normalised, one_torch_thread, require_cells
 from aidocell.baselines.variable import variable_genes
 
 if TYPE_CHECKING:
@@ -132,21 +132,16 @@ def _batch_size(cells: int) -> int:
 
 @contextmanager
 def _package(seed: int) -> Iterator[Any]:
-    """scvi-tools, seeded, with its settings and those of torch put back afterwards.
-
-    One thread: its networks are too small to gain from more.
-    """
+    """scvi-tools, seeded, with its settings and those of torch put back afterwards."""
     import torch
 
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
-    with borrowed("scvi", seed=seed, loggers=LOGGERS) as scvi:
-        own, threads = scvi.settings._seed, torch.get_num_threads()
+    with borrowed("scvi", seed=seed, loggers=LOGGERS) as scvi, one_torch_thread():
+        own = scvi.settings._seed
         try:
-            torch.set_num_threads(1)
             scvi.settings.seed = seed % 2**32
             yield scvi
         finally:
-            torch.set_num_threads(threads)
             scvi.settings._seed = own
             cudnn.deterministic, cudnn.benchmark = before

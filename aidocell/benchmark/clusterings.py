@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aidocell import files
-from aidocell.baselines import Unavailable
 from aidocell.benchmark.config import Run
-from aidocell.benchmark.data import WHOLE, read_dataset, store_of
-from aidocell.benchmark.models import EMBEDDED, require_available
-from aidocell.benchmark.runs import RUN, Sources
+from aidocell.benchmark.data import WHOLE, store_of
+from aidocell.benchmark.sources import Sources
 from aidocell.evaluate.clustering import leiden_to_number, scaled_components, silhouette
-from aidocell.records import read_record, write_record
 from aidocell.tables import write_table
 from aidocell.tasks.labelled import Labelled, choose
 from aidocell.tasks.stored import stored_counts, stored_embeddings
 
 __all__ = ["CLUSTERS", "cluster_dataset"]
 
-log = logging.getLogger(__name__)
-
 CLUSTERS = "clusters.parquet"
 _DRAW_SEED = 0  # the same cells for every seed and representation
 
 
 def cluster_dataset(
-    folder: str | Path,
+    folder: Path,
     run: Run,
     sources: Sources,
     *,
@@ -39,8 +32,8 @@ def cluster_dataset(
     seed: int,
     neighbours: int = 15,
     max_cells: int | None = None,
-) -> None:
-    """Find as many clusters as there are labels, or say why there are none.
+) -> dict[str, Any]:
+    """Find as many clusters as there are labels.
 
     Embeddings are scaled and reduced to components; ``pca`` takes components of the log-normalised
     most variable genes; ``scvi`` its latent space. Neighbours and Leiden are the same for all.
@@ -48,36 +41,22 @@ def cluster_dataset(
     Parameters
     ----------
     folder
-        Gets ``run.json`` and, where it ran, ``clusters.parquet`` (cell, label, cluster).
+        Gets ``clusters.parquet`` (cell, label, cluster).
     seed
         Of the components, scVI, the neighbours and Leiden.
     max_cells
         Where there are more cells, that many are drawn, every label by its share.
+
+    Returns
+    -------
+    about
+        Entries of ``run.json``: silhouette, clusters, times, notes, device.
+
+    Raises
+    ------
+    Unavailable
+        The representation cannot be made here, or of these cells.
     """
-    with files.atomic(folder) as temporary:
-        temporary.mkdir()
-        try:
-            about = _clustered(temporary, run, sources, label, seed, neighbours, max_cells)
-        except Unavailable as error:
-            log.warning("%s is unavailable: %s", run.name, error)
-            about = {"status": "unavailable", "reason": str(error)}
-        named = {"run": run.name, "method": run.method, "model": run.model, "seed": seed}
-        write_record(temporary / RUN, {**named, **about})
-
-
-def _clustered(
-    folder: Path,
-    run: Run,
-    sources: Sources,
-    label: str,
-    seed: int,
-    neighbours: int,
-    max_cells: int | None,
-) -> dict[str, Any]:
-    records = [read_dataset(sources.data)]
-    if sources.embeddings is not None:
-        records.append(read_record(sources.embeddings / EMBEDDED))
-    require_available(*records)
     cells = _labelled(sources, label, max_cells)
     wanted = len(cells.classes)
     began = time.perf_counter()
@@ -89,10 +68,8 @@ def _clustered(
     notes = []
     if found.number != wanted:
         notes.append(f"no resolution gives {wanted} clusters; {found.number} are the nearest")
-    made_with = records[1] if records[1:] else {"device": "CPU", "gpu": False, "seconds": {}}
+    made_with = sources.made_with
     return {
-        "status": "regenerated",
-        "reason": "",
         "silhouette": _or_none(silhouette(representation, cells.labels, seed=seed)),
         "resolution": found.resolution,
         "clusters": found.number,

@@ -13,22 +13,22 @@ import numpy as np
 from aidocell import files
 from aidocell.baselines import Unavailable
 from aidocell.benchmark.download import Fetched, fetch_dataset, fetch_file
+from aidocell.benchmark.sources import DATA
 from aidocell.counts.align import align_file
 from aidocell.counts.options import InputOptions
 from aidocell.errors import InputError
 from aidocell.evaluate.labels import clean_labels
 from aidocell.evaluate.leaks import Side, about_leaks
-from aidocell.records import read_record, write_record
+from aidocell.records import write_record
 from aidocell.store import SUFFIX
 from aidocell.tasks.stored import StoredCells, stored_counts
 
-__all__ = ["PARTS", "WHOLE", "prepare_clustering", "prepare_dataset", "read_dataset", "store_of"]
+__all__ = ["PARTS", "WHOLE", "prepare_clustering", "prepare_dataset", "store_of"]
 
 log = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
 WHOLE = "cells"  # the one part of a data set for clustering
-_ABOUT = "data.json"
 # What the configuration or the machine has wrong; all else that is refused is the files' own.
 _OURS = ("E_USAGE", "E_CONFIG", "E_LABEL_MISSING", "E_LAYER_MISSING", "E_GENE_COLUMN")
 
@@ -65,11 +65,6 @@ def prepare_clustering(folder: str | Path, dataset: Mapping[str, Any], *, min_sh
     _prepare(folder, dataset, fetched, min_share)
 
 
-def read_dataset(folder: str | Path) -> dict[str, Any]:
-    """What is known of a data set: ``status``, ``reason``, ``parts``, ``leaks``, ``warnings``."""
-    return read_record(Path(folder) / _ABOUT)
-
-
 def store_of(folder: str | Path, part: str) -> Path:
     """The aligned counts of a part."""
     return Path(folder) / f"{part}{SUFFIX}"
@@ -93,7 +88,7 @@ def _prepare(
             for path in temporary.iterdir():
                 files.remove(path)
             about = {"status": "unavailable", "reason": reason, "parts": {}}
-        write_record(temporary / _ABOUT, {"name": dataset["name"], **about})
+        write_record(temporary / DATA, {"name": dataset["name"], **about})
 
 
 def _aligned(

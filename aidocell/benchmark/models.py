@@ -11,15 +11,15 @@ from typing import Any
 
 from aidocell import files
 from aidocell.baselines import Unavailable
-from aidocell.benchmark.data import read_dataset, store_of
+from aidocell.benchmark.data import store_of
+from aidocell.benchmark.sources import DATA, EMBEDDED, require_available
 from aidocell.errors import AidocellError, InputError, MachineError
 from aidocell.records import read_record, write_record
 
-__all__ = ["EMBEDDED", "embed_dataset", "find_model", "require_available", "where"]
+__all__ = ["embed_dataset", "find_model", "where"]
 
 log = logging.getLogger(__name__)
 
-EMBEDDED = "embedded.json"
 # A checkpoint that is not there, is not accepted, or did not come whole.
 _ABSENT = ("E_MODEL_MISSING", "E_MODEL_HASH", "E_USAGE")
 
@@ -61,17 +61,17 @@ def embed_dataset(
     """
     from aidocell.standalone import embed_file
 
-    about = read_dataset(data)
+    about, found_model = read_record(Path(data) / DATA), read_record(record)
     with files.atomic(folder) as temporary:
         temporary.mkdir()
         seconds: dict[str, float] = {}
         try:
-            model = require_available(about, read_record(record))
+            require_available(about, found_model)
             for part in about["parts"]:
                 began = time.perf_counter()
                 embed_file(
                     store_of(data, part),
-                    model,
+                    found_model["model"],
                     store_of(temporary, part),
                     min_share=0,  # counts that were aligned before; a smaller list takes its part
                     revision=revision,
@@ -83,14 +83,6 @@ def embed_dataset(
         except (Unavailable, MachineError) as error:
             found = {"status": "unavailable", "reason": _lacking(error), "device": "", "gpu": False}
         write_record(temporary / EMBEDDED, {**found, "seconds": seconds, "options": dict(options)})
-
-
-def require_available(*records: Mapping[str, Any]) -> str:
-    """The checkpoint of the last record; `Unavailable` where one of them is."""
-    for record in records:
-        if record["status"] != "available":
-            raise Unavailable(record["reason"])
-    return records[-1].get("model", "")
 
 
 def where(device: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from aidocell.benchmark.clusterings import CLUSTERS
 from aidocell.benchmark.config import Run
-from aidocell.benchmark.runs import RUN, TABLES
+from aidocell.benchmark.runs import TABLES
+from aidocell.benchmark.sources import RUN
 from aidocell.evaluate.clustering import agreement
 from aidocell.evaluate.metrics import mean_metrics
 from aidocell.records import read_record

@@ -2,54 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aidocell import files
 from aidocell.baselines import METHODS, Unavailable
 from aidocell.benchmark.config import Run
-from aidocell.benchmark.data import read_dataset, store_of
-from aidocell.benchmark.models import EMBEDDED, require_available, where
+from aidocell.benchmark.data import store_of
+from aidocell.benchmark.models import where
+from aidocell.benchmark.sources import DATA, Sources
 from aidocell.counts.align import align_file
 from aidocell.genes import Vocabulary
-from aidocell.records import read_record, write_record
+from aidocell.records import read_record
 from aidocell.tasks.annotate import evaluate_split, write_evaluation
 from aidocell.tasks.labelled import Labelled, choose
 from aidocell.tasks.stored import StoredCells, stored_counts, stored_embeddings
 from aidocell.train.options import Network
 
-__all__ = ["RUN", "TABLES", "Sources", "run_method"]
+__all__ = ["TABLES", "judge_method"]
 
-log = logging.getLogger(__name__)
-
-RUN, TABLES = "run.json", "evaluation"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """What a run reads.
-
-    Attributes
-    ----------
-    data
-        Folder of :func:`aidocell.benchmark.data.prepare_dataset`.
-    embeddings
-        Folder of :func:`aidocell.benchmark.models.embed_dataset`, for methods on embeddings.
-    model
-        Record of :func:`aidocell.benchmark.models.find_model`, for methods with a network.
-    """
-
-    data: Path
-    embeddings: Path | None = None
-    model: Path | None = None
+TABLES = "evaluation"
+# Of the data set, which its own notes tell, or of no weight for one method.
+_TOLD_ELSEWHERE = ("leak", "names-shared", "validation-unused")
 
 
-def run_method(
-    folder: str | Path,
+def judge_method(
+    folder: Path,
     run: Run,
     sources: Sources,
     *,
@@ -58,44 +37,31 @@ def run_method(
     draws: int,
     settings: Mapping[str, Any],
     device: str = "auto",
-) -> None:
-    """Judge a method by the published test cells, or say why it is unavailable.
+) -> dict[str, Any]:
+    """Judge a method by the published test cells.
 
     Parameters
     ----------
     folder
-        Gets ``run.json`` and, where the method ran, ``evaluation/`` with the tables of
-        :func:`aidocell.tasks.annotate.write_evaluation`.
+        Gets ``evaluation/``, the tables of :func:`aidocell.tasks.annotate.write_evaluation`.
     label
         Column of the classes.
     settings
         As of :func:`aidocell.tasks.annotate.evaluate`, without ``genes``.
     device
-        Where networks and embeddings are computed; all else is computed on the CPU.
+        Where a network is computed; all else is computed on the CPU.
+
+    Returns
+    -------
+    about
+        Entries of ``run.json``: times, cells, leaks, notes, device.
+
+    Raises
+    ------
+    Unavailable
+        The method cannot run here, or on these cells.
     """
-    with files.atomic(folder) as temporary:
-        temporary.mkdir()
-        try:
-            about = _judged(temporary, run, sources, label, seed, draws, dict(settings), device)
-        except Unavailable as error:
-            log.warning("%s is unavailable: %s", run.name, error)
-            about = {"status": "unavailable", "reason": str(error)}
-        named = {"run": run.name, "method": run.method, "model": run.model, "seed": seed}
-        write_record(temporary / RUN, {**named, **about})
-
-
-def _judged(
-    folder: Path,
-    run: Run,
-    sources: Sources,
-    label: str,
-    seed: int,
-    draws: int,
-    settings: dict[str, Any],
-    device: str,
-) -> dict[str, Any]:
-    made_with = _require_sources(sources)
-    parts = read_dataset(sources.data)["parts"]
+    parts = read_record(sources.data / DATA)["parts"]
     with tempfile.TemporaryDirectory(prefix="aidocell-") as work:
         stored = {part: _stored(sources, part, Path(work), settings) for part in parts}
         cells = {
@@ -116,27 +82,15 @@ def _judged(
         raise Unavailable(result.summary["unavailable"][run.method])
     write_evaluation(result, folder / TABLES)
     times = result.run_times[["fit_seconds", "predict_seconds"]].to_numpy().sum()
+    warnings = result.summary["warnings"]
     return {
-        "status": "regenerated",
-        "reason": "",
         "seconds": float(times),
-        "embedding_seconds": sum(made_with.get("seconds", {}).values()),
+        "embedding_seconds": sum(sources.made_with["seconds"].values()),
         "test_cells": len(cells["test"].cells),
         "leaks": result.summary["leaks"],
-        "notes": [note["text"] for note in result.summary["warnings"] if note["id"] != "leak"],
-        **_device(run, made_with, device, settings),
+        "notes": [note["text"] for note in warnings if note["id"] not in _TOLD_ELSEWHERE],
+        **_device(run, sources, device, settings),
     }
-
-
-def _require_sources(sources: Sources) -> dict[str, Any]:
-    """The record of the embeddings, if any; `Unavailable` where something is."""
-    records = [read_dataset(sources.data)]
-    if sources.model is not None:
-        records.append(read_record(sources.model))
-    if sources.embeddings is not None:
-        records.append(read_record(sources.embeddings / EMBEDDED))
-    require_available(*records)
-    return records[-1] if sources.embeddings is not None else {}
 
 
 def _stored(sources: Sources, part: str, work: Path, settings: Mapping[str, Any]) -> StoredCells:
@@ -170,14 +124,9 @@ def _labelled(cells: StoredCells, label: str, *, embedded: bool) -> Labelled:
     return chosen.with_matrices(counts=cells.counts(chosen.rows))
 
 
-def _device(
-    run: Run, made_with: Mapping[str, Any], device: str, settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _device(run: Run, sources: Sources, device: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Where the heavy part was computed, and on how many GPUs."""
-    if run.embedded:
-        return {"device": made_with["device"], "gpus": int(made_with["gpu"])}
-    if "network" not in METHODS[run.method].takes:
-        return {"device": "CPU", "gpus": 0}
-    found = where(device)
-    devices = settings["network"].options.devices
-    return {"device": found["device"], "gpus": devices if found["gpu"] else 0}
+    found, gpus = sources.made_with, 1
+    if "network" in METHODS[run.method].takes:
+        found, gpus = where(device), settings["network"].options.devices
+    return {"device": found["device"], "gpus": gpus if found["gpu"] else 0}

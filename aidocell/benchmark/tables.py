@@ -8,11 +8,12 @@ from typing import Any
 
 from aidocell import files
 from aidocell.benchmark.config import Run, plan_clusterings, plan_runs
-from aidocell.benchmark.data import read_dataset
 from aidocell.benchmark.outcomes import Outcome, read_outcome
 from aidocell.benchmark.remarks import about_figures, about_files, verdict
+from aidocell.benchmark.sources import DATA
 from aidocell.benchmark.table import benchmark_table, plain
 from aidocell.evaluate.tables import write_tsv
+from aidocell.records import read_record
 from aidocell.report.benchmark import render_benchmark
 from aidocell.train.options import FinetuneOptions
 
@@ -61,7 +62,7 @@ def _content(
 ) -> dict[str, Any]:
     """Everything that is said of one data set."""
     name, draws = dataset["name"], config["bootstrap_draws"]
-    data = read_dataset(work / "data" / name)
+    data = read_record(work / "data" / name / DATA)
     outcomes = [
         _outcome(run, work / "runs" / name, config["seeds"], draws) for run in runs.values()
     ]
