@@ -156,7 +156,7 @@ def test_the_help_of_every_command_has_an_example(run, words):
 
 
 def test_the_promised_commands_are_there():
-    promised = "check, align, embed, annotate train, annotate apply, annotate evaluate, finetune, pretrain, verify, export, doctor, plan, recover, status"
+    promised = "check, align, embed, annotate train, annotate apply, annotate reference, annotate evaluate, finetune, pretrain, verify, export, doctor, plan, recover, status"
     assert {" ".join(words) for words in all_commands()} == set(promised.split(", "))
 
 

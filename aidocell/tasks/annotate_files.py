@@ -151,7 +151,8 @@ def annotate_apply_counts(
     table, content = predict_counts(classifier, counts, samples=samples, **runtime)
     table = flag_unknown(table, unknown_threshold, unknown=unknown)
     table.insert(table.columns.get_loc("unknown") + 1, "distance", np.nan)
-    made_from = {"classifier": content["files"]["head.safetensors"], "base": content["base"]}
+    head = files.sha256_file(Path(classifier) / "head.safetensors")
+    made_from = {"classifier": head, "base": content["base"]}
     write_table(table, output, about={**made_from, **table.attrs})
     return table
 
