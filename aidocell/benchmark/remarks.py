@@ -111,4 +111,5 @@ def _paired(ours: Outcome, simple: Outcome, metric: str, seed: int, draws: int) 
     return (
         f"; the difference over the same cells, all seeds together, is {row.difference:+.3f} "
         f"(95 % interval {row.low:+.3f} to {row.high:+.3f})"
+        f"{', so that other cells may turn it round' if row.low <= 0 <= row.high else ''}"
     )

@@ -61,6 +61,8 @@ def judge_method(
     Unavailable
         The method cannot run here, or on these cells.
     """
+    if "reference" in METHODS[run.method].takes and settings["reference"] is None:
+        raise Unavailable("no CellTypist model is named as reference in config/benchmark.yaml")
     parts = read_record(sources.data / DATA)["parts"]
     with tempfile.TemporaryDirectory(prefix="aidocell-") as work:
         stored = {part: _stored(sources, part, Path(work), settings) for part in parts}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from aidocell.benchmark.outcomes import Outcome
 from aidocell.benchmark.published import WITHOUT_WEIGHTS, Published, published
+from aidocell.model.hub import is_hub_id
 
 __all__ = ["COLUMNS", "RECIPE", "benchmark_table", "plain"]
 
@@ -99,7 +101,9 @@ def benchmark_table(
     for outcome in outcomes:
         if outcome.run.name not in taken:
             rows += _rows(outcome, {}, task, price, example_recipe)
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(_NUMBERS, float))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    texts = {name: table[name].fillna("") for name in COLUMNS if name not in _NUMBERS}
+    return table.assign(**texts).astype(dict.fromkeys(_NUMBERS, float))
 
 
 def _regenerating(figure: Published, outcomes: Sequence[Outcome]) -> Outcome | None:
@@ -154,7 +158,7 @@ def _rows(
         "device": outcome.device,
         "gpu_hours": outcome.gpu_hours,
         "cost": None if price is None or outcome.gpu_hours is None else price * outcome.gpu_hours,
-        "model": outcome.run.model or "",
+        "model": _named(outcome.run.model),
         "note": _note(outcome, example_recipe),
     }
     if not outcome.ran:
@@ -171,6 +175,11 @@ def _rows(
             **_of_published(known),
             **_difference(known, figure),
         }
+
+
+def _named(model: str | None) -> str | None:
+    """A checkpoint as others know it: its hub id, or the name of its folder without the path."""
+    return model if model is None or is_hub_id(model) else Path(model).name
 
 
 def _difference(known: Published | None, figure: Mapping[str, float]) -> dict[str, float]:
