@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _SECONDS_WITHOUT_A_BYTE = 30
 _SEEN_AS_LARGE, _SEEN_AS_SMALL = "[0-9a-f]{64}", "[0-9a-f]{40}"  # sha256, and git's object id
 
+_ADVICE = ("For more information", "Make sure", "Please ", "If you ")  # of the client, to its users
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -165,7 +167,9 @@ def _raise_if_full(error: Exception, what: str) -> None:
         raise_if_disk_failed(error, what)
 
 
-def _reason(error: Exception) -> str:
-    """The last line says most: the client's messages begin with what it tried."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """What went wrong, in a line; the client wraps it where it looked into its cache as well."""
+    error = error.__cause__ or error
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(_ADVICE)]
+    return "; ".join(said[:2]) or type(error).__name__
