@@ -41,7 +41,7 @@ CATALOGUE = {
     # checkpoints and outputs
     "E_MODEL_MISSING": "a checkpoint that cannot be found or fetched",
     "E_MODEL_CONFIG": "a checkpoint that does not fit its configuration",
-    "E_MODEL_UNSAFE": "a pickle with anything but tensors in it",
+    "E_MODEL_UNSAFE": "a pickle with anything but tensors, numbers and names in it",
     "E_MODEL_HASH": "weights or genes that are not those recorded",
     "E_STORE_DAMAGED": "an output that is torn or changed",
     "E_STORE_MISMATCH": "outputs of different checkpoints, genes or options",
