@@ -12,7 +12,7 @@ compile() {
     uv pip compile --quiet --no-header --no-annotate --python-version 3.11 \
         --python-platform x86_64-manylinux_2_28 --extra train --extra baselines --extra report --extra workflow "$@"
 }
-without_cuda() { grep -vE '^(torch|triton|nvidia-|cuda-)'; }
+without_cuda() { grep -vE '^(torch==|triton|nvidia-|cuda-)'; }
 
 # torch's CPU builds have another hash on every index, so it stands in the Makefile alone
 compile --extra dev pyproject.toml | without_cuda >envs/cpu.txt

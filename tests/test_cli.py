@@ -341,7 +341,8 @@ def test_a_classifier_labels_a_store_and_an_input_alike(run, cells, embedded, cl
     )
     first, second = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in "ab")
     pd.testing.assert_frame_equal(first, second)
-    assert first.columns.tolist() == ["cell", "predicted", "probability", "p_early", "p_late"]
+    named = ["cell", "predicted", "probability", "unknown", "distance", "p_early", "p_late"]
+    assert first.columns.tolist() == named
     truth = make_cells(60).obs["cell_type"].to_numpy()
     assert (first["predicted"] == truth).mean() > 0.9
 

@@ -257,10 +257,10 @@ def write_evaluation(
 ) -> None:
     """Write the tables to a folder, whole or not at all; it holds nothing else afterwards.
 
-    The :data:`TABLES` as ``NAME.tsv``, ``predictions.parquet``, ``summary.json``, which has the
-    others' sha256, and ``run_times.tsv``, which alone is different each time. In the TSV files a
-    label that a spreadsheet would run as a formula has an apostrophe in front; the other two have
-    it as it is.
+    The :data:`TABLES` as ``NAME.tsv``, ``predictions.parquet``, and ``summary.json``, which has the
+    others' sha256. In the TSV files a label that a spreadsheet would run as a formula has an
+    apostrophe in front; the other two have it as it is. Run times, which differ each time, go to
+    the log.
     """
     files.refuse_existing(folder, overwrite=overwrite)
     with files.atomic(folder) as temporary:
@@ -270,4 +270,6 @@ def write_evaluation(
         write_table(evaluation.predictions, temporary / "predictions.parquet", about={})
         tables = {path.name: files.sha256_file(path) for path in sorted(temporary.iterdir())}
         write_record(temporary / "summary.json", {**evaluation.summary, "tables": tables})
-        write_tsv(evaluation.run_times, temporary / "run_times.tsv")
+    times = evaluation.run_times.groupby("method", sort=False)[["fit_seconds", "predict_seconds"]]
+    for method, seconds in times.sum().iterrows():
+        log.info("%s: %.1f s of fitting, %.1f s of predicting", method, *seconds)

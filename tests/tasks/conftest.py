@@ -34,7 +34,7 @@ def toy():
     return Toy()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_toy():
     return Toy
 

@@ -203,10 +203,9 @@ def test_written_tables_are_the_evaluation(toy, tmp_path):
         "metrics.tsv",
         "per_class.tsv",
         "predictions.parquet",
-        "run_times.tsv",
         "summary.json",
     ]
-    for name in (*TABLES, "run_times"):
+    for name in TABLES:
         given = getattr(result, name)
         table = pd.read_csv(
             tmp_path / "annotate" / f"{name}.tsv",
@@ -229,8 +228,6 @@ def test_equal_work_gives_equal_bytes(toy, tmp_path):
     for name in ("one", "two"):
         write_evaluation(run(toy, methods=["logistic", "majority"]), tmp_path / name)
     for path in (tmp_path / "one").iterdir():
-        if path.name == "run_times.tsv":
-            continue
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 

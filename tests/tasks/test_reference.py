@@ -19,11 +19,9 @@ from aidocell.tasks.reference import agreement_path, annotate_reference, compare
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(make_toy, tmp_path_factory):
     """A model that CellTypist trained itself, on the three classes of the toy."""
-    from conftest import Toy
-
-    toy, path = Toy(), tmp_path_factory.mktemp("models") / "own.pkl"
+    toy, path = make_toy(), tmp_path_factory.mktemp("models") / "own.pkl"
     cells = normalised(toy.counts, [str(i) for i in range(40)])
     cells.X = cells.X.toarray()
     with borrowed("celltypist", seed=0) as celltypist:

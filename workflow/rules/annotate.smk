@@ -18,7 +18,6 @@ rule annotate:
         comparisons="results/study/annotate/comparisons.tsv",
         calibration="results/study/annotate/calibration.tsv",
         predictions="results/study/annotate/predictions.parquet",
-        run_times="results/study/annotate/run_times.tsv",
         summary="results/study/annotate/summary.json",
         classifier=directory("results/study/annotate/classifier"),
     log:
