@@ -8,7 +8,6 @@ stranger.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,10 +24,17 @@ from aidocell.provenance import run_key
 from aidocell.tasks.card import write_card
 from aidocell.tasks.classifier import Classifier
 from aidocell.tasks.classifier_schema import FORMAT, arrays_of, require_sense
+from aidocell.tasks.folder_content import FolderKind
 
 __all__ = ["FORMAT", "load_classifier", "read_content", "save_classifier"]
 
-_LARGEST_JSON = 64 << 20  # bytes; far above that of any real classifier
+_KIND = FolderKind(
+    what="classifier",
+    short="classifier",
+    again="train it anew",
+    given="give the folder that 'aidocell annotate train' wrote",
+    largest=64 << 20,
+)
 
 # What zipfile and numpy raise on a file made to break them; `SyntaxError` is an array's header.
 _UNREADABLE = (
@@ -79,40 +85,20 @@ def load_classifier(folder: str | Path) -> Classifier:
     content = read_content(folder)
     arrays_file = folder / "arrays.npz"
     if not arrays_file.is_file():
-        raise _damaged(folder, "arrays.npz is missing")
-    _require_hash(content.pop("arrays_sha256"), files.sha256_file(arrays_file), arrays_file)
+        raise _KIND.damaged(folder, "arrays.npz is missing")
+    _KIND.require_hash(content.pop("arrays_sha256"), files.sha256_file(arrays_file), arrays_file)
     classifier = Classifier(_read_arrays(arrays_file, arrays_of(content)), content)
     try:
         classifier.fitted  # noqa: B018  shapes are checked where the method is put together
         _require_distances(classifier)
     except ValueError as error:
-        raise _damaged(folder, str(error)) from error
+        raise _KIND.damaged(folder, str(error)) from error
     return classifier
 
 
 def read_content(folder: Path) -> dict[str, Any]:
     """``classifier.json`` with the checksum of the arrays; errors as of :func:`load_classifier`."""
-    path = folder / "classifier.json"
-    if not folder.exists():
-        raise InputError("E_FILE_MISSING", f"{folder} does not exist", fix="check the path")
-    if not path.is_file():
-        raise InputError(
-            "E_FILE_FORMAT",
-            f"{folder} is no classifier: it has no classifier.json",
-            fix="give the folder that 'aidocell annotate train' wrote",
-        )
-    if path.stat().st_size > _LARGEST_JSON:
-        raise _damaged(folder, "classifier.json is too large")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        _require_format(content, folder)
-        require_sense(content)
-        expected = content.pop("content_sha256")
-        found = run_key(**content)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(folder, f"classifier.json: {error}") from error
-    _require_hash(expected, found, path)
-    return content
+    return _KIND.read_content(folder, require_format=_require_format, require_sense=require_sense)
 
 
 def _require_format(content: Any, folder: Path) -> None:
@@ -123,10 +109,6 @@ def _require_format(content: Any, folder: Path) -> None:
             f"{folder} is no classifier of format {FORMAT}: classifier.json says {found!r}",
             fix="train it anew, or use the version of aidocell that wrote it",
         )
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _require_distances(classifier: Classifier) -> None:
@@ -150,7 +132,7 @@ def _read_arrays(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
             if dtype.kind != kind or not dtype.isnative or not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} does not hold finite numbers of its kind")
     except _UNREADABLE as error:
-        raise _damaged(path.parent, f"arrays.npz cannot be read: {error}") from error
+        raise _KIND.damaged(path.parent, f"arrays.npz cannot be read: {error}") from error
     return arrays
 
 
@@ -162,20 +144,3 @@ def _require_members(path: Path, names: list[str]) -> None:
     # np.savez stores without compression; anything else could unpack to any size
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
-
-
-def _require_hash(expected: str, found: str, path: Path) -> None:
-    if expected != found:
-        raise InputError(
-            "E_MODEL_HASH",
-            f"{path} is not what was recorded when the classifier was written",
-            fix="fetch the folder again, or train it anew",
-        )
-
-
-def _damaged(folder: Path, why: str) -> InputError:
-    return InputError(
-        "E_FILE_DAMAGED",
-        f"the classifier {folder} is damaged: {why}",
-        fix="fetch the folder again, or train it anew",
-    )

@@ -22,7 +22,7 @@ from aidocell.train.finetune import SEED, finetune
 from aidocell.train.finetuned import FineTuned
 from aidocell.train.finetuned_folder import save_finetuned
 from aidocell.train.options import FinetuneOptions
-from aidocell.train.unfinished import require_intent
+from aidocell.train.unfinished import work_beside
 
 __all__ = ["finetune_file", "finetune_stores"]
 
@@ -74,29 +74,20 @@ def finetune_file(
     """
     output = Path(output)
     refuse_existing(output, overwrite=overwrite or resume, inputs=[source])
-    work = output.with_name(f".{output.name}.partial")
-    with hold(output.with_name(f".{output.name}.lock")):
-        require_intent(output, work, overwrite=overwrite, resume=resume)
-        fresh = not work.exists()
-        try:
-            network = load_model(model, revision=revision, accept_license=accept_license)
-            reading = input_options or InputOptions()
-            counts = aligned_counts(Path(source), network, reading, min_share, work)
-            labelled = _labelled(
-                stored_counts([counts], None),
-                label=label,
-                group=group,
-                min_cells_per_class=min_cells_per_class,
-                max_cells=max_cells,
-                seed=seed,
-            )
-            tuned = _tuned(labelled, network, label, options, seed, work, resume, save_seconds)
-            save_finetuned(tuned, output, overwrite=overwrite or resume)
-        except InputError:
-            if fresh:
-                remove(work)
-            raise
-        remove(work)
+    with work_beside(output, overwrite=overwrite, resume=resume) as work:
+        network = load_model(model, revision=revision, accept_license=accept_license)
+        reading = input_options or InputOptions()
+        counts = aligned_counts(Path(source), network, reading, min_share, work)
+        labelled = _labelled(
+            stored_counts([counts], None),
+            label=label,
+            group=group,
+            min_cells_per_class=min_cells_per_class,
+            max_cells=max_cells,
+            seed=seed,
+        )
+        tuned = _tuned(labelled, network, label, options, seed, work, resume, save_seconds)
+        save_finetuned(tuned, output, overwrite=overwrite or resume)
 
 
 def finetune_stores(

@@ -8,7 +8,6 @@ sha256 of the others and of its own content. All of it is read as if it came fro
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from torch import nn
 
 from aidocell import files
 from aidocell.embedding import resolve_runtime
-from aidocell.errors import InputError
 from aidocell.evaluate.tables import write_tsv
 from aidocell.model import load_model, save_checkpoint
 from aidocell.provenance import run_key
+from aidocell.tasks.folder_content import FolderKind
 from aidocell.train.finetuned import FORMAT, KIND, LARGEST_JSON, FineTuned
 from aidocell.train.finetuned_card import write_card
 from aidocell.train.heads import CellClassifier, new_head
@@ -31,6 +30,13 @@ from aidocell.train.options import HEADS, MODES, POOLINGS
 
 __all__ = ["load_finetuned", "read_content", "save_finetuned"]
 
+_KIND = FolderKind(
+    what="fine-tuned network",
+    short="network",
+    again="fine-tune anew",
+    given="give the folder that 'aidocell finetune' of this version wrote",
+    largest=LARGEST_JSON,
+)
 _REQUIRED = ("config.json", "pytorch_model.bin", "card.json", "head.safetensors", "history.tsv")
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -139,40 +145,25 @@ def load_finetuned(
     for name, expected in content.pop("files").items():
         path = folder / name
         if not path.is_file():
-            raise _damaged(folder, f"{name} is missing")
-        _require_hash(expected, files.sha256_file(path), path)
+            raise _KIND.damaged(folder, f"{name} is missing")
+        _KIND.require_hash(expected, files.sha256_file(path), path)
     backbone = load_model(folder, device=runtime.device)
-    _require_hash(content["genes_sha256"], backbone.genes.sha256, folder / "genes.tsv")
+    _KIND.require_hash(content["genes_sha256"], backbone.genes.sha256, folder / "genes.tsv")
     classes = np.array(content["classes"], dtype=object)
     head = _read_head(folder, content, backbone.config.hidden_size)
     network = CellClassifier(backbone, head, content["options"]["pooling"]).eval()
     try:
         history = pd.read_csv(folder / "history.tsv", sep="\t")
     except (ValueError, UnicodeDecodeError) as error:
-        raise _damaged(folder, f"history.tsv: {error}") from error
+        raise _KIND.damaged(folder, f"history.tsv: {error}") from error
     return FineTuned(network, classes, content, history, runtime)
 
 
 def read_content(folder: str | Path) -> dict[str, Any]:
     """``classifier.json``, checked against its schema and checksum; errors as `load_finetuned`."""
-    folder = Path(folder)
-    path = folder / "classifier.json"
-    if not folder.exists():
-        raise InputError("E_FILE_MISSING", f"{folder} does not exist", fix="check the path")
-    if not path.is_file():
-        raise _no_finetuned(folder, "it has no classifier.json")
-    if path.stat().st_size > LARGEST_JSON:
-        raise _damaged(folder, "classifier.json is too large")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        _require_format(content, folder)
-        _require_schema(content)
-        expected = content.pop("content_sha256")
-        found = run_key(**content)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _damaged(folder, f"classifier.json: {error}") from error
-    _require_hash(expected, found, path)
-    return content
+    return _KIND.read_content(
+        Path(folder), require_format=_require_format, require_sense=_require_schema
+    )
 
 
 def _read_head(folder: Path, content: dict[str, Any], hidden: int) -> nn.Module:
@@ -184,9 +175,9 @@ def _read_head(folder: Path, content: dict[str, Any], hidden: int) -> nn.Module:
         stored = load_file(folder / "head.safetensors")
         head.load_state_dict(stored)
     except (SafetensorError, RuntimeError, ValueError) as error:
-        raise _damaged(folder, f"head.safetensors: {str(error).splitlines()[0]}") from error
+        raise _KIND.damaged(folder, f"head.safetensors: {str(error).splitlines()[0]}") from error
     if not all(torch.isfinite(tensor).all() for tensor in head.state_dict().values()):
-        raise _damaged(folder, "head.safetensors holds NaN or infinity")
+        raise _KIND.damaged(folder, "head.safetensors holds NaN or infinity")
     return head
 
 
@@ -212,35 +203,6 @@ def _require_schema(content: dict[str, Any]) -> None:
 
 def _require_format(content: Any, folder: Path) -> None:
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise _no_finetuned(folder, "classifier.json does not say so")
+        raise _KIND.refused(folder, "classifier.json does not say so")
     if content.get("format") != FORMAT:
-        raise _no_finetuned(folder, f"it is of format {content.get('format')!r}, not {FORMAT}")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _no_finetuned(folder: Path, why: str) -> InputError:
-    return InputError(
-        "E_FILE_FORMAT",
-        f"{folder} is no fine-tuned network: {why}",
-        fix="give the folder that 'aidocell finetune' of this version wrote",
-    )
-
-
-def _require_hash(expected: str, found: str, path: Path) -> None:
-    if expected != found:
-        raise InputError(
-            "E_MODEL_HASH",
-            f"{path} is not what was recorded when the network was written",
-            fix="fetch the folder again, or fine-tune anew",
-        )
-
-
-def _damaged(folder: Path, why: str) -> InputError:
-    return InputError(
-        "E_FILE_DAMAGED",
-        f"the fine-tuned network {folder} is damaged: {why}",
-        fix="fetch the folder again, or fine-tune anew",
-    )
+        raise _KIND.refused(folder, f"it is of format {content.get('format')!r}, not {FORMAT}")

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from aidocell.counts import InputOptions
 from aidocell.errors import InputError
-from aidocell.files import refuse_existing, remove
-from aidocell.lock import hold
+from aidocell.files import refuse_existing
 from aidocell.model import AidoCell, load_model
 from aidocell.standalone import aligned_counts
 from aidocell.train.pretrain import pretrain
 from aidocell.train.pretrain_options import Recipe, new_network
 from aidocell.train.pretrained_folder import save_pretrained
-from aidocell.train.unfinished import require_intent
+from aidocell.train.unfinished import work_beside
 
 __all__ = ["pretrain_files"]
 
@@ -66,38 +65,29 @@ def pretrain_files(
     output = Path(output)
     refuse_existing(output, overwrite=overwrite or resume, inputs=sources)
     _require_one_start(model, recipe)
-    work = output.with_name(f".{output.name}.partial")
-    with hold(output.with_name(f".{output.name}.lock")):
-        require_intent(output, work, overwrite=overwrite, resume=resume)
-        fresh = not work.exists()
-        try:
-            network = _start(model, recipe, revision=revision, accept_license=accept_license)
-            reading = input_options or InputOptions()
-            counts = [
-                aligned_counts(Path(source), network, reading, min_share, work / f"input{number}")
-                for number, source in enumerate(sources)
-            ]
-            known = network.checkpoint
-            trained = pretrain(
-                network,
-                counts,
-                options=recipe.options,
-                seed=recipe.seed,
-                folder=work,
-                resume=resume,
-            )
-            save_pretrained(
-                trained,
-                output,
-                name=recipe.name,
-                demonstration=demonstration or bool(known and known.demonstration),
-                overwrite=overwrite or resume,
-            )
-        except InputError:
-            if fresh:
-                remove(work)
-            raise
-        remove(work)
+    with work_beside(output, overwrite=overwrite, resume=resume) as work:
+        network = _start(model, recipe, revision=revision, accept_license=accept_license)
+        reading = input_options or InputOptions()
+        counts = [
+            aligned_counts(Path(source), network, reading, min_share, work / f"input{number}")
+            for number, source in enumerate(sources)
+        ]
+        known = network.checkpoint
+        trained = pretrain(
+            network,
+            counts,
+            options=recipe.options,
+            seed=recipe.seed,
+            folder=work,
+            resume=resume,
+        )
+        save_pretrained(
+            trained,
+            output,
+            name=recipe.name,
+            demonstration=demonstration or bool(known and known.demonstration),
+            overwrite=overwrite or resume,
+        )
 
 
 def _require_one_start(model: str | None, recipe: Recipe) -> None:

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aidocell.errors import InputError
 from aidocell.files import refuse_existing, remove
+from aidocell.lock import hold
 
-__all__ = ["require_intent"]
+__all__ = ["work_beside"]
 
 log = logging.getLogger(__name__)
 
 
-def require_intent(output: Path, work: Path, *, overwrite: bool, resume: bool) -> None:
+@contextmanager
+def work_beside(output: Path, *, overwrite: bool, resume: bool) -> Iterator[Path]:
+    """Hold the hidden folder beside `output` for work so far; one process at a time.
+
+    It is deleted when the body ends well, and after an `InputError` where there was none before;
+    after a kill or another error it stays, to be gone on from.
+
+    Raises
+    ------
+    InputError
+        ``E_OUTPUT_EXISTS``, as of :func:`_require_intent`.
+    MachineError
+        ``E_LOCKED``.
+    """
+    work = output.with_name(f".{output.name}.partial")
+    with hold(output.with_name(f".{output.name}.lock")):
+        _require_intent(output, work, overwrite=overwrite, resume=resume)
+        fresh = not work.exists()
+        try:
+            yield work
+        except InputError:
+            if fresh:
+                remove(work)
+            raise
+        remove(work)
+
+
+def _require_intent(output: Path, work: Path, *, overwrite: bool, resume: bool) -> None:
     """Go on, begin anew, or say that either has to be asked for.
 
     Raises
