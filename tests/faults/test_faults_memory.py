@@ -17,5 +17,6 @@ def test_too_little_memory_is_told_and_a_restart_with_more_goes_on(job):
         ended.append(outcome.status)
         # a library that aborts (negative) is what the system does to a job over its limit
         assert outcome.status in (0, 3) or outcome.status < 0, outcome.stderr
-        assert outcome.status != 3 or "error[E_MEMORY]: " in outcome.last_line, outcome.stderr
+        # not as the last line: the threads of Zarr's event loop may cry out after it
+        assert outcome.status != 3 or "error[E_MEMORY]: " in outcome.stderr, outcome.stderr
     assert ended[0] == 3
