@@ -49,7 +49,12 @@ def _apply(
     model: Model = None,
     unknown_threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="X", help="Cells less probable than this are unknown."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="X",
+            help="Cells less probable than this are unknown; distance counts no more.",
+        ),
     ] = None,
     no_unknown: Annotated[bool, typer.Option("--no-unknown", help="Call no cell unknown.")] = False,
     vote: Annotated[

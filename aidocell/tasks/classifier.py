@@ -64,6 +64,11 @@ class Classifier:
         unknown = self.content["unknown"]
         return None if unknown is None else unknown["threshold"]
 
+    @property
+    def far_is_unknown(self) -> bool:
+        """Whether cells beyond distance 1 are unknown too."""
+        return bool((self.content["unknown"] or {}).get("far_is_unknown"))
+
     @cached_property
     def fitted(self) -> Any:
         """The method ready to predict; ``ValueError`` where the arrays do not fit together."""
@@ -116,7 +121,8 @@ def apply(
     where
         What to call the embeddings in an error.
     unknown, unknown_threshold
-        As of :func:`flag_unknown`; the threshold otherwise is the classifier's.
+        As of :func:`flag_unknown`; a threshold that is given replaces the classifier's rule,
+        distances included.
     vote
         Add the majority vote within neighbourhoods of these cells, by :mod:`aidocell.tasks.vote`.
     seed
@@ -144,9 +150,12 @@ def apply(
     table = pd.DataFrame(
         {"cell": names, "predicted": predicted, "probability": probabilities.max(axis=1)}
     )
-    threshold = classifier.threshold if unknown_threshold is None else unknown_threshold
-    table = flag_unknown(table, threshold, unknown=unknown)
-    table["distance"] = classifier.distances(embeddings)
+    distance = classifier.distances(embeddings)
+    threshold, far = classifier.threshold, distance > 1 if classifier.far_is_unknown else None
+    if unknown_threshold is not None:
+        threshold, far = unknown_threshold, None
+    table = flag_unknown(table, threshold, far=far, unknown=unknown)
+    table["distance"] = distance
     _warn_if_far(table["distance"], where)
     if classifier.content["ontology"]:
         known = classifier.content["ontology"]
@@ -159,9 +168,13 @@ def apply(
 
 
 def flag_unknown(
-    table: pd.DataFrame, threshold: float | None, *, unknown: bool = True
+    table: pd.DataFrame,
+    threshold: float | None,
+    *,
+    far: np.ndarray | None = None,
+    unknown: bool = True,
 ) -> pd.DataFrame:
-    """Add ``unknown`` after ``probability``: which cells are below the threshold.
+    """Add ``unknown`` after ``probability``: which cells are below the threshold, or far.
 
     Parameters
     ----------
@@ -169,6 +182,8 @@ def flag_unknown(
         With ``probability``.
     threshold
         Between 0 and 1; without one no cell is unknown, and a line says so.
+    far
+        Cells that are unknown whatever their probability.
     unknown
         Whether there are unknown cells at all.
     """
@@ -179,11 +194,14 @@ def flag_unknown(
     if used is None and unknown:
         log.warning("no threshold was chosen in training: no cell is called unknown")
     flags = table["probability"].to_numpy() < (used or 0.0)
+    rule = ""
+    if used is not None and far is not None:
+        flags, rule = flags | far, f", or beyond distance 1 ({far.sum()})"
     table = table.copy()
     table.insert(table.columns.get_loc("probability") + 1, "unknown", flags)
-    table.attrs["unknown_threshold"] = used
+    table.attrs |= {"unknown_threshold": used, "far_is_unknown": bool(rule)}
     if used is not None:
-        log.info("unknown: %d of %d cells, below %.4g", flags.sum(), len(flags), used)
+        log.info("unknown: %d of %d cells, below %.4g%s", flags.sum(), len(flags), used, rule)
     return table
 
 

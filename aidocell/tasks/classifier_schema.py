@@ -11,7 +11,7 @@ from aidocell.tasks.ontology import TERM
 
 __all__ = ["FORMAT", "arrays_of", "require_sense"]
 
-FORMAT = 2
+FORMAT = 3
 _ARRAYS = {
     "logistic": {"mean": "f", "scale": "f", "coef": "f", "intercept": "f"},
     "knn": {"mean": "f", "scale": "f", "cells": "f", "codes": "i"},
@@ -49,6 +49,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 _AT_THRESHOLD = dict.fromkeys(
     ("threshold", "coverage", "flagged", "balanced_accuracy", "accuracy"), _SHARE
 )
+_AT_THRESHOLD["far_is_unknown"] = {"type": "boolean"}
 _CURVE = {"type": "array", "items": _object(**_AT_THRESHOLD), "minItems": 1, "maxItems": 1_000}
 _BY_CLASS = {
     "type": "array",

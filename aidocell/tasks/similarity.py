@@ -26,8 +26,8 @@ _FLOOR = 1e-6  # least spread of a direction, as a part of the mean one
 
 def learn_similarity(
     held: HeldOut, labelled: Labelled
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What is needed to judge new cells, and the unit of distance.
+) -> tuple[dict[str, np.ndarray], dict[str, Any], np.ndarray]:
+    """What is needed to judge new cells, the unit of distance, and how far held-out cells lie.
 
     The unit is the 99th percentile of the distances of cells that were held out, each from the
     classes as the other folds' cells have them: a cell of the training data is closer than a new one.
@@ -38,6 +38,8 @@ def learn_similarity(
         ``whitening``, shape ``(hidden, hidden)``, and ``centroids``, ``(classes, hidden)``.
     similarity
         ``unit``, ``median`` (in units) and ``cells``, how many were held out.
+    distance
+        Of the cells held out, in units, shape ``(cells held out,)``.
     """
     found = np.empty(len(held.rows))
     for number in np.unique(held.fold):
@@ -48,7 +50,7 @@ def learn_similarity(
         found[apart] = distances(arrays, labelled.embeddings[held.rows[apart]])
     unit = max(float(np.percentile(found, PERCENTILE)), np.finfo(np.float32).tiny)
     content = {"unit": unit, "median": float(np.median(found)) / unit, "cells": len(found)}
-    return whitened_classes(labelled.embeddings, labelled.labels), content
+    return whitened_classes(labelled.embeddings, labelled.labels), content, found / unit
 
 
 def whitened_classes(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -142,12 +142,13 @@ def _from_held_out(
     held = held_out(evaluation, method, labelled)
     floor = _FLOORS.get(method, FLOOR)
     calibration = calibrate(held.probabilities, held.labels, labelled.classes, floor=floor)
-    arrays, similarity = learn_similarity(held, labelled)
+    arrays, similarity, distance = learn_similarity(held, labelled)
     unknown, notes = choose_threshold(
         held,
         labelled,
         method=method,
         calibration=calibration,
+        distance=distance,
         unit=similarity["unit"],
         **options,
     )

@@ -1,8 +1,8 @@
-"""Cells of a type that the classifier never saw: below which probability a cell is `unknown`.
+"""Cells of a type that the classifier never saw: when a cell is `unknown`.
 
 Every class in turn is held out: a classifier trained without it meets its cells, which are then of
-an unknown type. The threshold is chosen on how sure it was of them, against how sure it was of
-cells of known types that it had not learned from.
+an unknown type. The rule is chosen on how sure it was of them and how far they lay, against cells
+of known types that it had not learned from.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ def choose_threshold(
     *,
     method: str,
     calibration: Mapping[str, Any] | None,
+    distance: np.ndarray,
     unit: float,
     known_coverage: float = KNOWN_COVERAGE,
     seed: int = 0,
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
-    """Choose the probability below which a cell is called unknown.
+    """Choose the probability below which a cell is unknown, and whether one that lies far is too.
 
-    Of all thresholds that leave at least `known_coverage` of the known cells their label, the one
-    with the best balanced accuracy of unknown against known, averaged over held-out classes; of
-    equal ones the lowest. Of more than :data:`MOST_CELLS` cells that many are drawn, every class
+    Of all thresholds that leave at least `known_coverage` of the known cells their label, by
+    probability alone and with cells beyond distance 1 flagged besides, the one with the best
+    balanced accuracy of unknown against known, averaged over held-out classes; of equal ones
+    probability alone, and the lowest. Of more than :data:`MOST_CELLS` cells that many are drawn, every class
     by its share, and of more than :data:`MOST_CLASSES` classes that many are held out.
 
     Parameters
@@ -56,16 +58,18 @@ def choose_threshold(
         All labelled cells, with embeddings.
     calibration
         That its probabilities are calibrated by.
-    unit
-        Of distance, as of :func:`aidocell.tasks.similarity.learn_similarity`.
+    distance, unit
+        Of the cells of `held`, in units, and the unit, as of
+        :func:`aidocell.tasks.similarity.learn_similarity`.
     known_coverage
         Between 0 and 1.
 
     Returns
     -------
     unknown
-        ``threshold``, ``known_coverage`` (as asked), the figures at the threshold, ``curve`` (a
-        list of the rows of :func:`threshold_curve`) and ``classes``: of each the ``coverage`` of
+        ``threshold``, ``far_is_unknown``, ``known_coverage`` (as asked), the figures at the
+        threshold, ``curve`` (a list of the rows of :func:`threshold_curve`, first by probability
+        alone, then with far cells flagged) and ``classes``: of each the ``coverage`` of
         its own cells, and of them when it was held out the share ``flagged`` and the share
         ``far``, at a distance beyond 1 from the other classes. None of fewer than three classes.
     warnings
@@ -80,12 +84,14 @@ def choose_threshold(
             "every cell gets one of them"
         )
         return None, [{"id": "no-threshold", "text": text}]
-    known = calibrated(held.probabilities, calibration).max(axis=1)
+    known = _Met(calibrated(held.probabilities, calibration).max(axis=1), distance > 1)
     strangers, notes = _strangers(
         labelled, method=method, calibration=calibration, unit=unit, seed=seed
     )
-    tops = {name: one.sure for name, one in strangers.items()}
-    curve = threshold_curve(known, held.labels, held.right, tops)
+    curve = pd.concat(
+        [_curve(held, known, strangers, far_is_unknown=rule) for rule in (False, True)],
+        ignore_index=True,
+    )
     allowed = curve[curve["coverage"] >= known_coverage]
     best = allowed.loc[allowed["balanced_accuracy"].idxmax()]
     if best["balanced_accuracy"] <= 0.5:
@@ -96,11 +102,21 @@ def choose_threshold(
     found = {
         **best.to_dict(),
         "known_coverage": float(known_coverage),
-        "cells": len(known),
+        "cells": len(held.rows),
         "curve": curve.to_dict("records"),
-        "classes": _by_class(known, held.labels, strangers, labelled.classes, best["threshold"]),
+        "classes": _by_class(known, held.labels, strangers, labelled.classes, best),
     }
     return found, notes
+
+
+def _curve(
+    held: HeldOut, known: _Met, strangers: Mapping[str, _Met], *, far_is_unknown: bool
+) -> pd.DataFrame:
+    """The curve of one rule; the column `far_is_unknown` names it."""
+    sure = {name: met.sureness(far_is_unknown) for name, met in strangers.items()}
+    curve = threshold_curve(known.sureness(far_is_unknown), held.labels, held.right, sure)
+    curve.insert(1, "far_is_unknown", far_is_unknown)
+    return curve
 
 
 def threshold_curve(
@@ -111,7 +127,8 @@ def threshold_curve(
     Parameters
     ----------
     known
-        Largest probability of known cells, with their `labels`, and whether each was called right.
+        Largest probability of known cells, with their `labels`, and whether each was called right;
+        -1 of a cell that is flagged at every threshold.
     strangers
         The same of the cells of each class that was held out.
 
@@ -125,7 +142,7 @@ def threshold_curve(
         the known cells that keep their label.
     """
     places = np.arange(_STEPS) * len(known) // _STEPS
-    thresholds = np.unique([0.0, *np.sort(known)[places]])
+    thresholds = np.unique([0.0, *np.sort(known)[places].clip(0)])
     kept = known >= thresholds[:, None]
     flagged = np.array([(tops < thresholds[:, None]).mean(axis=1) for tops in strangers.values()])
     others = np.array([kept[:, labels != name].mean(axis=1) for name in strangers])
@@ -135,17 +152,21 @@ def threshold_curve(
             "coverage": kept.mean(axis=1),
             "flagged": flagged.mean(axis=0),
             "balanced_accuracy": ((flagged + others) / 2).mean(axis=0),
-            "accuracy": (kept & right).sum(axis=1) / kept.sum(axis=1),
+            "accuracy": (kept & right).sum(axis=1) / kept.sum(axis=1).clip(1),
         }
     )
 
 
 @dataclass(frozen=True)
-class _Strangers:
-    """Cells of a class that was held out: their largest probabilities, and which lie far away."""
+class _Met:
+    """Cells that a classifier had not learned from: largest probabilities, and which lie far."""
 
     sure: np.ndarray
     far: np.ndarray
+
+    def sureness(self, far_is_unknown: bool) -> np.ndarray:
+        """What a threshold is held against; less than any where a cell is unknown for its distance."""
+        return np.where(self.far, -1.0, self.sure) if far_is_unknown else self.sure
 
 
 def _strangers(
@@ -155,7 +176,7 @@ def _strangers(
     calibration: Mapping[str, Any] | None,
     unit: float,
     seed: int,
-) -> tuple[dict[str, _Strangers], list[dict[str, str]]]:
+) -> tuple[dict[str, _Met], list[dict[str, str]]]:
     """The cells of each class, met by a classifier that was trained without it."""
     drawn = draw_cells(labelled.labels, MOST_CELLS, seed=seed, at_least=_AT_LEAST)
     X, y = labelled.embeddings[drawn], labelled.labels[drawn]
@@ -169,7 +190,7 @@ def _strangers(
         what = f"{method}, without '{name}'"
         fitted, own = fit_quietly(METHODS[method], X[~out], y[~out], seed=seed, what=what)
         probabilities = METHODS[method].module.predict_proba(fitted, X[out])
-        found[name] = _Strangers(
+        found[name] = _Met(
             calibrated(probabilities, calibration).max(axis=1),
             distances(whitened_classes(X[~out], y[~out]), X[out]) > unit,
         )
@@ -178,21 +199,21 @@ def _strangers(
 
 
 def _by_class(
-    known: np.ndarray,
+    known: _Met,
     labels: np.ndarray,
-    strangers: Mapping[str, _Strangers],
+    strangers: Mapping[str, _Met],
     classes: np.ndarray,
-    threshold: float,
+    best: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Of each class the share that keeps its label, and the share flagged when it was held out."""
-    rows = []
+    threshold, rule, rows = best["threshold"], best["far_is_unknown"], []
     for name in classes:
-        own, met = known[labels == name], strangers.get(name)
+        own, met = known.sureness(rule)[labels == name], strangers.get(name)
         rows.append(
             {
                 "class": name,
                 "coverage": float((own >= threshold).mean()) if len(own) else None,
-                "flagged": None if met is None else float((met.sure < threshold).mean()),
+                "flagged": None if met is None else float((met.sureness(rule) < threshold).mean()),
                 "far": None if met is None else float(met.far.mean()),
             }
         )

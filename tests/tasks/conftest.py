@@ -1,6 +1,12 @@
+from pathlib import Path
+
+import anndata as ad
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.decomposition import PCA
+
+PBMC = Path(__file__).parents[2] / "resources" / "pbmc3k.h5ad"
 
 
 class Toy:
@@ -37,6 +43,17 @@ def toy():
 @pytest.fixture(scope="session")
 def make_toy():
     return Toy
+
+
+@pytest.fixture(scope="session")
+def blood():
+    """Labels, names and 20 principal components of 1,500 blood cells in random order."""
+    cells = ad.read_h5ad(PBMC)
+    cells = cells[np.random.default_rng(0).permutation(cells.n_obs)[:1500]]
+    logged = np.log1p(cells.X / cells.X.sum(axis=1) * 1e4)
+    embeddings = PCA(20, random_state=0).fit_transform(np.asarray(logged.todense()))
+    labels = cells.obs["cell_type"].astype(str).to_numpy()
+    return labels, cells.obs_names.to_numpy(), embeddings.astype(np.float32)
 
 
 @pytest.fixture

@@ -270,7 +270,10 @@ def test_calibrated_and_judged_it_calls_each_cell_as_scikit_learn_does(
     calibration = classifier.content["calibration"]
     expected = tempered(scores, calibration["temperature"], calibration["floor"])
     np.testing.assert_array_equal(table.filter(like="p_").to_numpy(), expected)
-    unknown = table["probability"] < classifier.content["unknown"]["threshold"]
+    rule = classifier.content["unknown"]
+    unknown = table["probability"] < rule["threshold"]
+    if rule["far_is_unknown"]:
+        unknown |= table["distance"] > 1
     assert table["unknown"].tolist() == unknown.tolist()
     unit = classifier.content["similarity"]["unit"]
     expected = distances(classifier.arrays, new.embeddings) / unit
@@ -376,6 +379,7 @@ def test_a_folder_of_the_first_format_is_refused_with_what_to_do(folder):
         lambda c: c["calibration"].update(floor=0),
         lambda c: c["calibration"].pop("floor"),
         lambda c: c["unknown"].update(threshold=1.1),
+        lambda c: c["unknown"].update(far_is_unknown="yes"),
         lambda c: c["unknown"].update(curve=[]),
         lambda c: c["unknown"].update(curve=[{}] * 3),
         lambda c: c["unknown"]["classes"].pop(),

@@ -1,4 +1,4 @@
-"""Cells of a type that was never learned are told by how unsure the classifier is of them."""
+"""Cells of a type that was never learned are told by their probability and their distance."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import pytest
 
 from aidocell.baselines import METHODS
 from aidocell.errors import InputError
-from aidocell.tasks.annotate import evaluate_labelled
+from aidocell.tasks.annotate import evaluate, evaluate_labelled
 from aidocell.tasks.calibration import tempered
+from aidocell.tasks.classifier import apply
 from aidocell.tasks.heldout import held_out
 from aidocell.tasks.labelled import select
 from aidocell.tasks.similarity import distances, whitened_classes
+from aidocell.tasks.train import train
 from aidocell.tasks.unknown import choose_threshold, threshold_curve
 
 NAMES = ["a", "b", "c", "d"]
-GIVEN = {"method": "logistic", "calibration": {"temperature": 1.5, "floor": 1e-6}, "unit": 6.0}
+GIVEN = {"method": "logistic", "calibration": {"temperature": 1.5, "floor": 1e-6}}
+NONE_FAR = 1e6  # a unit of distance
 
 
 def make_cells(*, classes=4, per_class=15, seed=0):
@@ -31,10 +34,11 @@ def make_cells(*, classes=4, per_class=15, seed=0):
     return select(labels, names, embeddings=embeddings.astype(np.float32))
 
 
-def chosen(labelled, **options):
+def chosen(labelled, *, distance=None, unit=NONE_FAR, **options):
     judged = evaluate_labelled(labelled, methods=["logistic"], folds=3, draws=2)
     held = held_out(judged, "logistic", labelled)
-    return choose_threshold(held, labelled, **GIVEN, **options), held
+    distance = np.zeros(len(held.rows)) if distance is None else distance
+    return choose_threshold(held, labelled, distance=distance, unit=unit, **GIVEN, **options), held
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +71,13 @@ def test_the_coverage_that_is_asked_for_is_kept(known_coverage):
 
 def test_less_coverage_flags_no_fewer_strangers(found):
     unknown, _ = found
-    curve = pd.DataFrame(unknown["curve"])
+    whole = pd.DataFrame(unknown["curve"])
+    curve = whole[~whole["far_is_unknown"]]
     assert curve["threshold"].is_monotonic_increasing
     assert curve["coverage"].is_monotonic_decreasing
     assert curve["flagged"].is_monotonic_increasing
     assert curve.iloc[0][["threshold", "coverage", "flagged"]].tolist() == [0, 1, 0]
-    best = curve[curve["coverage"] >= 0.9]["balanced_accuracy"].max()
+    best = whole[whole["coverage"] >= 0.9]["balanced_accuracy"].max()
     assert unknown["balanced_accuracy"] == best
 
 
@@ -86,13 +91,41 @@ def test_a_held_out_class_is_met_by_a_classifier_that_never_saw_it(found):
     assert share == (sure < unknown["threshold"]).mean()
 
 
-def test_how_many_cells_of_a_held_out_class_lie_far_is_told_beside_it(found):
-    unknown, _ = found
+def test_how_many_cells_of_a_held_out_class_lie_far_is_told_beside_it():
     labelled = make_cells()
+    unknown = chosen(labelled, unit=6.0)[0][0]
     out = labelled.labels == "c"
     others = whitened_classes(labelled.embeddings[~out], labelled.labels[~out])
     far = (distances(others, labelled.embeddings[out]) > 6.0).mean()
     assert next(row["far"] for row in unknown["classes"] if row["class"] == "c") == far
+
+
+def make_confident(*, stranger):
+    """Three classes and one between none of them: far away, or called with full confidence."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat(["a", "b", "c", "d"], 40).astype(object)
+    centres = np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9], stranger], dtype=float)
+    embeddings = np.repeat(centres, 40, axis=0) + generator.normal(size=(160, 3))
+    names = [f"cell{i:03d}" for i in range(160)]
+    return select(labels, names, embeddings=embeddings.astype(np.float32))
+
+
+def test_distance_counts_where_it_tells_strangers_that_probability_does_not():
+    unknown = chosen(make_confident(stranger=[90, 0, 0]), unit=6.0)[0][0]
+    assert unknown["far_is_unknown"] is True
+    flagged = {row["class"]: row["flagged"] for row in unknown["classes"]}
+    assert flagged["d"] == 1
+    alone = [row for row in unknown["curve"] if not row["far_is_unknown"]]
+    allowed = [row["balanced_accuracy"] for row in alone if row["coverage"] >= 0.9]
+    assert unknown["balanced_accuracy"] > max(allowed)
+
+
+def test_distance_does_not_count_where_known_cells_lie_as_far():
+    labelled = make_confident(stranger=[9, 9, 0])
+    everywhere = np.full(len(labelled.labels), 2.0)
+    unknown = chosen(labelled, distance=everywhere, unit=6.0)[0][0]
+    assert unknown["far_is_unknown"] is False
+    assert unknown["coverage"] >= 0.9
 
 
 def test_the_curve_by_hand():
@@ -145,3 +178,20 @@ def test_cells_whose_class_no_fold_had_learned_are_left_out():
     grouped = select(labelled.labels, labelled.cells, embeddings=labelled.embeddings, groups=groups)
     judged = evaluate_labelled(grouped, methods=["logistic"], folds=3, draws=2)
     assert set(held_out(judged, "logistic", labelled).labels) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("stranger", ["B", "NK"])
+def test_most_blood_cells_of_a_type_that_was_left_out_are_unknown(blood, provenance, stranger):
+    labels, names, embeddings = blood
+    training = (np.arange(1500) < 900) & (labels != stranger)
+    given = {"min_cells_per_class": 5}
+    mine = labels[training], names[training]
+    judged = evaluate(
+        *mine, methods=["logistic"], embeddings=embeddings[training], draws=2, **given
+    )
+    options = {"method": "logistic", "label": "cell_type", "provenance": provenance}
+    classifier = train(*mine, embeddings[training], evaluation=judged, **options, **given)
+    table = apply(classifier, embeddings[900:], names[900:], provenance=provenance)
+    unknown, new = table["unknown"].to_numpy(), labels[900:]
+    assert unknown[new == stranger].mean() > 0.6
+    assert unknown[np.isin(new, classifier.classes)].mean() < 0.15

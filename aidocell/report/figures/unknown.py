@@ -32,11 +32,13 @@ def coverage_curve(content: Mapping[str, Any]) -> Figure | None:
     if unknown is None:
         return None
     x, y = Scale(0, 1, 50, _WIDTH - 16), Scale(0, 1, _HEIGHT - 44, 44)
+    rule = unknown["far_is_unknown"]
+    curve = [row for row in unknown["curve"] if row["far_is_unknown"] == rule]
     parts = _axes(x, y)
     chosen = x(unknown["coverage"])
     parts.append(line(chosen, y.start, chosen, y.stop, stroke=GREY, stroke_dasharray="2 3"))
     for place, (name, title, colour, dashes) in enumerate(_CURVES):
-        parts += _curve(unknown["curve"], name, title, x, y, colour, dashes)
+        parts += _curve(curve, name, title, x, y, colour, dashes)
         style = {"stroke": colour, "stroke_width": 2, "stroke_dasharray": dashes}
         parts.append(line(x.start, 10 + 15 * place, x.start + 26, 10 + 15 * place, **style))
         parts.append(text(x.start + 32, 14 + 15 * place, title))
@@ -47,8 +49,8 @@ def coverage_curve(content: Mapping[str, Any]) -> Figure | None:
         canvas(_WIDTH, _HEIGHT, alt, *parts),
         numbers.plural(unknown["cells"], "known cell"),
         "Good: the solid curve rises steeply from the right, so that few known cells are given up "
-        "for many of types that were never learned. Where it stays near the diagonal, sureness does "
-        "not tell new types: look at the distance instead. The dotted line is the threshold.",
+        "for many of types that were never learned. Where it stays near the diagonal, new types "
+        "are not told from known ones. The dotted line is the threshold.",
     )
 
 
