@@ -12,11 +12,10 @@ from anndata.io import write_elem
 
 from aidocell.errors import InputError
 from aidocell.files import require_space
-from aidocell.planning import first_row, read_plan
+from aidocell.planning import first_row, input_of, planned_counts, read_plan
 from aidocell.provenance import require_same
 from aidocell.rows import RANGE, new_array
 from aidocell.seal import damaged
-from aidocell.sharding import input_of, planned_counts
 from aidocell.store import EMBEDDING, StoreReader, deterministic, new_store, verify
 
 __all__ = ["gather"]

@@ -6,7 +6,8 @@ checkpoint or other options simply lies elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from aidocell.records import read_record, write_record
 from aidocell.store import StoreReader
 from aidocell.workload import Rate, rate_of, shard_size
 
-__all__ = ["first_row", "plan_rows", "plan_shards", "read_plan"]
+__all__ = ["first_row", "input_of", "plan_rows", "plan_shards", "planned_counts", "read_plan"]
 
 
 def plan_shards(
@@ -116,3 +117,17 @@ def read_plan(path: str | Path) -> dict:
 def first_row(path: str | Path) -> int:
     """The first row of a shard, from its file's name."""
     return int(Path(path).name.split("-")[0])
+
+
+def input_of(counts: Mapping[str, Any]) -> dict[str, str]:
+    """The sha256 of the file that counts of this provenance were read from, and its sample."""
+    return {name: counts[name] for name in ("input_sha256", "sample") if name in counts}
+
+
+@contextmanager
+def planned_counts(counts: str | Path, plan: dict) -> Iterator[StoreReader]:
+    """Open the counts that the plan was made for, and no others."""
+    with StoreReader(counts) as store:
+        found = store.provenance.get("counts_digest")
+        require_same("counts digest", plan["counts_digest"], found, where=str(counts))
+        yield store

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -22,13 +20,13 @@ from aidocell.embedding import Embedder, Runtime, resolve_runtime
 from aidocell.errors import InputError, MachineError, printable
 from aidocell.files import require_space
 from aidocell.model import AidoCell, load_model
-from aidocell.planning import plan_rows, read_plan
+from aidocell.planning import input_of, plan_rows, planned_counts, read_plan
 from aidocell.progress import progress
 from aidocell.provenance import REVISION, VERSION, require_same, run_key
 from aidocell.store import EMBEDDING, SUFFIX, StoreReader, read_store, verify, write_store
 from aidocell.workload import embedding_bytes, rate_of, shard_size
 
-__all__ = ["embed_shard", "embed_shards", "input_of", "planned_counts", "run_shard"]
+__all__ = ["embed_shard", "embed_shards", "run_shard"]
 
 log = logging.getLogger(__name__)
 
@@ -228,17 +226,3 @@ def _provenance(plan: dict, runtime: Runtime) -> dict:
         **{name: plan[name] for name in kept},
         "resolved": asdict(runtime),
     }
-
-
-def input_of(counts: Mapping[str, Any]) -> dict[str, str]:
-    """The sha256 of the file that counts of this provenance were read from, and its sample."""
-    return {name: counts[name] for name in ("input_sha256", "sample") if name in counts}
-
-
-@contextmanager
-def planned_counts(counts: str | Path, plan: dict) -> Iterator[StoreReader]:
-    """Open the counts that the plan was made for, and no others."""
-    with StoreReader(counts) as store:
-        found = store.provenance.get("counts_digest")
-        require_same("counts digest", plan["counts_digest"], found, where=str(counts))
-        yield store

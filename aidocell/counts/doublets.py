@@ -7,7 +7,6 @@ import warnings
 
 import anndata as ad
 import numpy as np
-import scanpy as sc
 from scipy import sparse
 
 __all__ = ["doublet_scores"]
@@ -36,6 +35,8 @@ def doublet_scores(counts: sparse.csr_matrix, *, seed: int, where: str) -> np.nd
     scores
         Shape ``(n_cells,)``.
     """
+    import scanpy as sc
+
     missing = np.full(counts.shape[0], np.nan)
     if counts.shape[0] < _FEWEST:
         _log.warning("%s: no doublet scores for %d cells", where, counts.shape[0])

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
 from scipy import sparse
 
 from aidocell.counts.diskarray import DiskArray
@@ -115,6 +114,8 @@ def _symbols(names: GeneNames, vocabulary: Vocabulary, n_genes: int) -> Sequence
 def _measure_chunk(
     counts: sparse.csr_matrix, sets: pd.DataFrame, known: np.ndarray
 ) -> pd.DataFrame:
+    import scanpy as sc  # more than a second, and who reads metrics has no need of it
+
     enough = counts.shape[1] >= _TOP
     chunk = ad.AnnData(counts, var=sets)
     table, _ = sc.pp.calculate_qc_metrics(
