@@ -14,7 +14,7 @@ from aidocell.benchmark.outcomes import Outcome
 from aidocell.benchmark.published import WITHOUT_WEIGHTS, Published, published
 from aidocell.model.hub import is_hub_id
 
-__all__ = ["COLUMNS", "RECIPE", "benchmark_table", "plain"]
+__all__ = ["COLUMNS", "MAIN_METRIC", "RECIPE", "benchmark_table", "plain"]
 
 COLUMNS = [
     "method",
@@ -53,7 +53,7 @@ _NUMBERS = [
     "spread",
 ]
 RECIPE = "the framework's example recipe, which is not known to be the published table's"
-_MAIN = {"classification": "macro_f1", "clustering": "ari"}
+MAIN_METRIC = {"classification": "macro_f1", "clustering": "ari"}
 
 
 def benchmark_table(
@@ -162,7 +162,7 @@ def _rows(
         "note": _note(outcome, example_recipe),
     }
     if not outcome.ran:
-        for metric in figures or [_MAIN[task]]:
+        for metric in figures or [MAIN_METRIC[task]]:
             yield {**shared, "metric": metric, **_of_published(figures.get(metric))}
         return
     for figure in outcome.figures.to_dict("records"):

@@ -7,7 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from aidocell.benchmark.table import MAIN_METRIC
 from aidocell.provenance import VERSION
+from aidocell.report.figures.published import beside_published
 from aidocell.report.templating import csp_hash, environment, static
 
 __all__ = ["render_benchmark"]
@@ -29,6 +31,9 @@ def render_benchmark(contents: Sequence[Mapping[str, Any]], config: Mapping[str,
         .get_template("benchmark.html")
         .render(
             contents=contents,
+            figures={
+                c["name"]: beside_published(c["rows"], MAIN_METRIC[c["task"]]) for c in contents
+            },
             price=config["price_per_gpu_hour"],
             currency=config["currency"],
             version=VERSION,
