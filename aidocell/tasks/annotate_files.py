@@ -135,8 +135,9 @@ def annotate_apply_counts(
 ) -> pd.DataFrame:
     """Label the cells of stores of counts by a fine-tuned network; otherwise as :func:`annotate_apply`.
 
-    Such a network has no threshold of its own, so that no cell is unknown unless one is given, and
-    no distances: that column is missing in every row.
+    Such a network has no threshold of its own: cells beyond distance 1 are unknown, or instead
+    those below a threshold that is given. Where no cells were set apart in its training there are
+    no distances, that column is missing in every row, and no cell is unknown.
 
     Parameters
     ----------
@@ -149,8 +150,9 @@ def annotate_apply_counts(
 
     files.refuse_existing(output, overwrite=overwrite)
     table, content = predict_counts(classifier, counts, samples=samples, **runtime)
-    table = flag_unknown(table, unknown_threshold, unknown=unknown)
-    table.insert(table.columns.get_loc("unknown") + 1, "distance", np.nan)
+    measured = content["similarity"] is not None and unknown_threshold is None
+    far = (table["distance"] > 1).to_numpy() if measured else None
+    table = flag_unknown(table, unknown_threshold, far=far, unknown=unknown)
     head = files.sha256_file(Path(classifier) / "head.safetensors")
     made_from = {"classifier": head, "base": content["base"]}
     write_table(table, output, about={**made_from, **table.attrs})

@@ -17,7 +17,7 @@ from aidocell.provenance import require_same
 from aidocell.tasks.calibration import calibrated
 from aidocell.tasks.judging import probability_columns
 from aidocell.tasks.labelled import require_finite
-from aidocell.tasks.similarity import FAR_SHARE, PERCENTILE, distances
+from aidocell.tasks.similarity import distances, warn_if_far
 
 __all__ = ["TRAINABLE", "Classifier", "apply", "embedding_of", "flag_unknown"]
 
@@ -156,7 +156,7 @@ def apply(
         threshold, far = unknown_threshold, None
     table = flag_unknown(table, threshold, far=far, unknown=unknown)
     table["distance"] = distance
-    _warn_if_far(table["distance"], where)
+    warn_if_far(distance, where)
     if classifier.content["ontology"]:
         known = classifier.content["ontology"]
         table["ontology_id"] = np.array([known.get(n) for n in predicted], dtype=object)
@@ -181,7 +181,7 @@ def flag_unknown(
     table
         With ``probability``.
     threshold
-        Between 0 and 1; without one no cell is unknown, and a line says so.
+        Between 0 and 1; with neither it nor `far` no cell is unknown, and a line says so.
     far
         Cells that are unknown whatever their probability.
     unknown
@@ -190,33 +190,24 @@ def flag_unknown(
     if threshold is not None and not 0 <= threshold <= 1:
         what = f"the threshold of unknown cells is {threshold:g}"
         raise InputError("E_CONFIG", what, fix="give a probability between 0 and 1")
-    used = threshold if unknown else None
-    if used is None and unknown:
+    if not unknown:
+        threshold, far = None, None
+    elif threshold is None and far is None:
         log.warning("no threshold was chosen in training: no cell is called unknown")
-    flags = table["probability"].to_numpy() < (used or 0.0)
-    rule = ""
-    if used is not None and far is not None:
-        flags, rule = flags | far, f", or beyond distance 1 ({far.sum()})"
+    unsure = table["probability"].to_numpy() < (threshold or 0.0)
+    distant = np.zeros(len(table), bool) if far is None else far
     table = table.copy()
-    table.insert(table.columns.get_loc("probability") + 1, "unknown", flags)
-    table.attrs |= {"unknown_threshold": used, "far_is_unknown": bool(rule)}
-    if used is not None:
-        log.info("unknown: %d of %d cells, below %.4g%s", flags.sum(), len(flags), used, rule)
-    return table
-
-
-def _warn_if_far(distance: pd.Series, where: str) -> None:
-    far = int((distance > 1).sum())
-    if far > FAR_SHARE * len(distance):
-        log.warning(
-            "%s: %d of %d cells (%.0f %%) lie farther from every class than %d %% of training "
-            "cells that were held out: labels and probabilities of such cells say little",
-            where,
-            far,
-            len(distance),
-            100 * far / len(distance),
-            PERCENTILE,
+    table.insert(table.columns.get_loc("probability") + 1, "unknown", unsure | distant)
+    table.attrs |= {"unknown_threshold": threshold, "far_is_unknown": far is not None}
+    if threshold is not None or far is not None:
+        log.info(
+            "unknown: %d of %d cells, %d of them for their probability, %d for their distance",
+            table["unknown"].sum(),
+            len(table),
+            unsure.sum(),
+            distant.sum(),
         )
+    return table
 
 
 def _add_vote(table: pd.DataFrame, embeddings: np.ndarray, seed: int) -> None:

@@ -6,6 +6,7 @@ spread within classes (Mahalanobis, one covariance for all classes, shrunk as Le
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,17 @@ from sklearn.covariance import LedoitWolf
 from aidocell.tasks.heldout import HeldOut
 from aidocell.tasks.labelled import Labelled
 
-__all__ = ["FAR_SHARE", "PERCENTILE", "distances", "learn_similarity", "whitened_classes"]
+__all__ = [
+    "FAR_SHARE",
+    "PERCENTILE",
+    "distances",
+    "in_units",
+    "learn_similarity",
+    "warn_if_far",
+    "whitened_classes",
+]
+
+log = logging.getLogger(__name__)
 
 PERCENTILE = 99  # of the cells held out; their distance is the unit
 FAR_SHARE = 0.05  # of a query's cells beyond that distance, above which there is a warning
@@ -48,9 +59,29 @@ def learn_similarity(
         others[held.rows[apart]] = False
         arrays = whitened_classes(labelled.embeddings[others], labelled.labels[others])
         found[apart] = distances(arrays, labelled.embeddings[held.rows[apart]])
+    return whitened_classes(labelled.embeddings, labelled.labels), *in_units(found)
+
+
+def in_units(found: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+    """What is recorded of the distances of held-out cells, and these in units."""
     unit = max(float(np.percentile(found, PERCENTILE)), np.finfo(np.float32).tiny)
     content = {"unit": unit, "median": float(np.median(found)) / unit, "cells": len(found)}
-    return whitened_classes(labelled.embeddings, labelled.labels), content, found / unit
+    return content, found / unit
+
+
+def warn_if_far(distance: np.ndarray, where: str) -> None:
+    """Say so where many cells of a query lie beyond distance 1."""
+    far = int((distance > 1).sum())
+    if far > FAR_SHARE * len(distance):
+        log.warning(
+            "%s: %d of %d cells (%.0f %%) lie farther from every class than %d %% of training "
+            "cells that were held out: labels and probabilities of such cells say little",
+            where,
+            far,
+            len(distance),
+            100 * far / len(distance),
+            PERCENTILE,
+        )
 
 
 def whitened_classes(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

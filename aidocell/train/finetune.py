@@ -27,12 +27,13 @@ from aidocell.train.finetune_cells import Cells
 from aidocell.train.finetune_loop import train
 from aidocell.train.finetuned import FineTuned
 from aidocell.train.finetuned_content import content_of, identity_of, plain
+from aidocell.train.finetuned_heldout import with_held_out
 from aidocell.train.heads import CellClassifier
 from aidocell.train.lora import merge_lora
 from aidocell.train.modes import prepare
 from aidocell.train.options import FinetuneOptions
 from aidocell.train.processes import errors_left_at, launch
-from aidocell.train.readers import Pooled, counts_reader, pooled_readers
+from aidocell.train.readers import Pooled, counts_reader, pooled_cells, vectors_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,7 @@ def finetune(
     folder: str | Path | None = None,
     resume: bool = False,
     save_seconds: float = SAVE_SECONDS,
+    distances: bool = False,
 ) -> FineTuned:
     """Fine-tune on labelled cells; their order changes nothing.
 
@@ -84,6 +86,9 @@ def finetune(
         Go on from the state in `folder`, if there is one; otherwise one that is there is refused.
     save_seconds
         After which the state is saved within an epoch; changes no result.
+    distances
+        Learn how far from the training cells a cell lies, by
+        :mod:`aidocell.train.finetuned_heldout`.
 
     Returns
     -------
@@ -127,13 +132,13 @@ def finetune(
     with _working_in(folder, options) as work:
         saving = None if work is None else Saving(Path(work) / STATE, key, save_seconds)
         _require_begun(saving, resume=resume)
-        course = _trained(network, cells, options, runtime, seed, saving)
+        course, vectors = _trained(network, cells, options, runtime, seed, saving)
     if options.mode == "lora":
         merge_lora(network.backbone)
     content = content_of(cells, options, runtime, seed, base, model, course, key)
     history = pd.DataFrame(course.history)
     tuned = FineTuned(network.eval(), cells.classes, content, history, runtime)
-    return tuned.calibrated(cells.validation.counts, cells.validation.codes)
+    return with_held_out(tuned, cells, vectors, distances=distances)
 
 
 def _trained(
@@ -143,12 +148,14 @@ def _trained(
     runtime: Runtime,
     seed: int,
     saving: Saving | None,
-) -> Course:
-    """Train in place and give the course."""
+) -> tuple[Course, tuple[np.ndarray, np.ndarray] | None]:
+    """Train in place; the course, and the embeddings of a frozen backbone."""
     fabric = new_fabric(device=runtime.device, precision=runtime.precision, devices=options.devices)
     if options.mode == "frozen":
-        readers = pooled_readers(network, cells, runtime, saving)
-        return train(fabric, Pooled(network.head), readers, cells, options, seed, saving)
+        vectors = pooled_cells(network, cells, runtime, saving)
+        readers = tuple(map(vectors_reader, vectors))
+        course = train(fabric, Pooled(network.head), readers, cells, options, seed, saving)
+        return course, vectors
     level = logging.getLogger().getEffectiveLevel()
     task = _Task(
         cells=cells, options=options, seed=seed, saving=saving, runtime=runtime, level=level
@@ -161,7 +168,7 @@ def _trained(
         folder=None if saving is None else saving.path.parent,
         out_of_memory=_out_of_memory(options),
     )
-    return course or _fetched(network, saving)
+    return course or _fetched(network, saving), None
 
 
 class _Task(SimpleNamespace):

@@ -188,6 +188,7 @@ def _tuned(
         folder=work,
         resume=resume,
         save_seconds=save_seconds,
+        distances=True,
     )
     training = {**tuned.content["training"], "label": label}
     return replace(tuned, content={**tuned.content, "training": training})

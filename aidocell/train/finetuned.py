@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ __all__ = ["FORMAT", "KIND", "FineTuned", "is_finetuned", "predict_counts"]
 
 log = logging.getLogger(__name__)
 
-FORMAT, KIND = 1, "finetuned"
+FORMAT, KIND = 2, "finetuned"
 _STEP = 4096  # cells whose counts are in memory at a time
 LARGEST_JSON = 64 << 20  # bytes; far above that of any real one
 
@@ -49,6 +49,8 @@ class FineTuned:
         learning_rate``.
     runtime
         Where and how it computes.
+    arrays
+        Of the training cells what distances are measured by; none without distances.
     """
 
     network: CellClassifier
@@ -56,6 +58,7 @@ class FineTuned:
     content: dict[str, Any]
     history: pd.DataFrame
     runtime: Runtime
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def temperature(self) -> float:
@@ -70,12 +73,23 @@ class FineTuned:
 
         On a CPU cells pass one by one, so that what a cell gets does not depend on the others.
         """
-        scores = self.scores(counts, batch_size=batch_size)
-        return softmax(scores / self.temperature, axis=1)
+        return self.probabilities(self.pooled(counts, batch_size=batch_size))
 
-    @torch.inference_mode()
-    def scores(self, counts: sparse.csr_matrix, *, batch_size: int | str = "auto") -> np.ndarray:
-        """Scores before temperature and softmax, float64, shape ``(cells, classes)``."""
+    def probabilities(self, pooled: np.ndarray) -> np.ndarray:
+        """Probabilities, shape ``(cells, classes)``, of cells that are pooled already."""
+        return softmax(self._scores(pooled) / self.temperature, axis=1)
+
+    def distances(self, pooled: np.ndarray) -> np.ndarray:
+        """Distance of each cell from its nearest class, in units; NaN where there is no unit."""
+        from aidocell.tasks.similarity import distances
+
+        similarity = self.content["similarity"]
+        if similarity is None:
+            return np.full(len(pooled), np.nan)
+        return distances(self.arrays, pooled) / similarity["unit"]
+
+    def pooled(self, counts: sparse.csr_matrix, *, batch_size: int | str = "auto") -> np.ndarray:
+        """What the head works on, float32, shape ``(cells, hidden)``, of raw counts."""
         counts = sparse.csr_matrix(counts)
         embedder = Embedder(
             self.network.backbone,
@@ -84,21 +98,26 @@ class FineTuned:
             runtime=self.runtime,
             batch_size=batch_size,
         )
+        empty = np.empty((0, self.network.backbone.config.hidden_size), np.float32)
+        return np.concatenate([empty, *embedder.batches(counts)])
+
+    @torch.inference_mode()
+    def _scores(self, pooled: np.ndarray) -> np.ndarray:
+        """Scores before temperature and softmax, float64, shape ``(cells, classes)``."""
         head = self.network.head.to(self.runtime.device).eval()
+        step = 1 if self.runtime.device == "cpu" else _STEP
         parts = [np.empty((0, len(self.classes_)))]
-        for pooled in embedder.batches(counts):
-            scores = head(torch.from_numpy(pooled).to(self.runtime.device))
-            parts.append(scores.cpu().numpy().astype(np.float64))
+        for start in range(0, len(pooled), step):
+            batch = torch.from_numpy(pooled[start : start + step]).to(self.runtime.device)
+            parts.append(head(batch).cpu().numpy().astype(np.float64))
         return np.concatenate(parts)
 
-    def calibrated(self, counts: sparse.csr_matrix, codes: np.ndarray) -> FineTuned:
-        """With a temperature chosen on these held-out cells; unchanged where there are none."""
+    def calibrated(self, pooled: np.ndarray, codes: np.ndarray) -> FineTuned:
+        """With a temperature chosen on these held-out cells."""
         from aidocell.tasks.calibration import calibrate
 
-        if not len(codes):
-            return self
         uncalibrated = replace(self, content={**self.content, "calibration": None})
-        probabilities = uncalibrated.predict_proba(counts)
+        probabilities = uncalibrated.probabilities(pooled)
         found = calibrate(probabilities, self.classes_[codes], self.classes_)
         return replace(self, content={**self.content, "calibration": found})
 
@@ -143,7 +162,7 @@ def predict_counts(
     Returns
     -------
     table
-        ``cell, predicted, probability``, then one ``p_<class>`` a class.
+        ``cell, predicted, probability, distance``, then one ``p_<class>`` a class.
     content
         What ``classifier.json`` says of the network.
 
@@ -153,6 +172,7 @@ def predict_counts(
         As :func:`aidocell.train.finetuned_folder.load_finetuned`, and ``E_STORE_MISMATCH``:
         counts over other genes; ``E_NO_CELLS``.
     """
+    from aidocell.tasks.similarity import warn_if_far
     from aidocell.tasks.stored import stored_counts
     from aidocell.train.finetuned_folder import load_finetuned
 
@@ -161,7 +181,7 @@ def predict_counts(
     found = cells.provenances[0]["genes_sha256"]
     where = ", ".join(str(path) for path in counts)
     require_same("gene list", tuned.content["genes_sha256"], found, where=where)
-    names, parts = [], []
+    names, parts, far = [], [], []
     with progress("Labelling", len(cells.names)) as advance:
         for start in range(0, len(cells.names), _STEP):
             rows = np.arange(start, min(start + _STEP, len(cells.names)))
@@ -169,11 +189,15 @@ def predict_counts(
             filled = np.asarray(block.sum(axis=1)).ravel() > 0
             _warn_of_empty(cells.names[rows[~filled]])
             names += cells.names[rows[filled]].tolist()
-            parts.append(tuned.predict_proba(block[filled], batch_size=batch_size))
+            pooled = tuned.pooled(block[filled], batch_size=batch_size)
+            parts.append(tuned.probabilities(pooled))
+            far.append(tuned.distances(pooled))
             advance(len(rows))
     if not names:
         raise InputError("E_NO_CELLS", f"{where} hold no cell with a count", fix="give some")
-    return _table(names, np.concatenate(parts), tuned.classes_), tuned.content
+    distance = np.concatenate(far)
+    warn_if_far(distance, where)
+    return _table(names, np.concatenate(parts), tuned.classes_, distance), tuned.content
 
 
 def _warn_of_empty(names: pd.Index) -> None:
@@ -183,12 +207,15 @@ def _warn_of_empty(names: pd.Index) -> None:
         log.warning("left out: %s without a count (first: %s)", number, first)
 
 
-def _table(names: list[str], probabilities: np.ndarray, classes: np.ndarray) -> pd.DataFrame:
+def _table(
+    names: list[str], probabilities: np.ndarray, classes: np.ndarray, distance: np.ndarray
+) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "cell": names,
             "predicted": classes[probabilities.argmax(axis=1)],
             "probability": probabilities.max(axis=1),
+            "distance": distance,
         }
     )
     columns = [f"p_{name}" for name in classes]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aidocell.tasks.card import markdown_text
+from aidocell.tasks.similarity import PERCENTILE
 
 __all__ = ["write_card"]
 
@@ -20,7 +21,8 @@ _MODES = {
 
 def write_card(content: Mapping[str, Any], path: Path) -> None:
     """Write a README from what ``classifier.json`` says; numbers here are rounded for reading."""
-    parts = [_head(content), _use(content), _data(content), _training(content), _limits(content)]
+    sections = (_head, _use, _data, _training, _unknown, _limits)
+    parts = [section(content) for section in sections]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -99,6 +101,22 @@ def _training(content: Mapping[str, Any]) -> str:
 {options}"""
 
 
+def _unknown(content: Mapping[str, Any]) -> str:
+    similarity = content["similarity"]
+    if similarity is None:
+        return (
+            "## Unknown cells\n\nNo cells were set apart: distances from the training cells are not "
+            "known, and no cell is called unknown."
+        )
+    return f"""## Unknown cells
+
+`distance` is that of a cell from its nearest class in the network's own embeddings (Mahalanobis, one
+shrunk covariance within classes), in units that {PERCENTILE} % of the {similarity["cells"]:,} cells set
+apart stayed within; their median was {similarity["median"]:.2f}. A cell beyond 1 is called unknown.
+How well that finds types that are not above was not tried: it would take a training without each
+class in turn."""
+
+
 def _limits(content: Mapping[str, Any]) -> str:
     rare = [
         f"{markdown_text(name)} ({cells})"
@@ -108,6 +126,6 @@ def _limits(content: Mapping[str, Any]) -> str:
     few = f"\n- Classes with fewer than 30 cells: {', '.join(rare)}." if rare else ""
     return f"""## Limits
 
-- Every cell gets one of the classes above, also a cell of a type that is not among them.
+- A cell of a type that is not above may lie as near as those that are, and gets one of their names.
 - Donors, tissues, chemistries and conditions that were not in the training data are not covered
   by the figure above.{few}"""

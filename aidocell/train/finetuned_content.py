@@ -77,4 +77,5 @@ def content_of(
             "loss": best["validation_loss"],
         },
         "calibration": None,
+        "similarity": None,
     }

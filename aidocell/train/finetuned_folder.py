@@ -1,8 +1,9 @@
 """The folder of a fine-tuned network: a checkpoint in the official form, and a head.
 
 ``config.json``, ``pytorch_model.bin``, ``card.json`` and, if the genes are not the built-in ones,
-``genes.tsv`` are what any reader of checkpoints takes; ``head.safetensors``, ``history.tsv`` and
-``classifier.json`` are added to them, and ``README.md`` for people. ``classifier.json`` records the
+``genes.tsv`` are what any reader of checkpoints takes; ``head.safetensors``, ``history.tsv``,
+``classifier.json`` and, if some cells were set apart, ``distances.safetensors`` are added to them,
+and ``README.md`` for people. ``classifier.json`` records the
 sha256 of the others and of its own content. All of it is read as if it came from a stranger.
 """
 
@@ -38,10 +39,13 @@ _KIND = FolderKind(
     largest=LARGEST_JSON,
 )
 _REQUIRED = ("config.json", "pytorch_model.bin", "card.json", "head.safetensors", "history.tsv")
+_DISTANCES = "distances.safetensors"
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 _HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _NUMBER = {"type": ["number", "null"]}
+_POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e30}
+_SIZE = {"type": "number", "minimum": 0, "maximum": 1e30}
 _SIZES = {"type": "array", "items": _COUNT}
 
 
@@ -90,10 +94,16 @@ _SCHEMA = _object(
                 _object({"temperature": {"type": "number", "exclusiveMinimum": 0}}),
             ]
         },
+        "similarity": {
+            "anyOf": [
+                {"type": "null"},
+                _object({"unit": _POSITIVE, "median": _SIZE, "cells": _COUNT}),
+            ]
+        },
         "files": {
             "type": "object",
             "required": list(_REQUIRED),
-            "properties": dict.fromkeys((*_REQUIRED, "genes.tsv"), _HEX),
+            "properties": dict.fromkeys((*_REQUIRED, "genes.tsv", _DISTANCES), _HEX),
             "additionalProperties": False,
         },
         "content_sha256": _HEX,
@@ -103,6 +113,7 @@ _SCHEMA = _object(
 
 def save_finetuned(tuned: FineTuned, folder: str | Path, *, overwrite: bool = False) -> None:
     """Write the folder, whole or not at all; equal networks give equal bytes."""
+    from safetensors.numpy import save as save_arrays
     from safetensors.torch import save
 
     files.refuse_existing(folder, overwrite=overwrite)
@@ -114,6 +125,9 @@ def save_finetuned(tuned: FineTuned, folder: str | Path, *, overwrite: bool = Fa
             backbone.genes.write(temporary / "genes.tsv")
         head = {name: t.detach().cpu() for name, t in tuned.network.head.state_dict().items()}
         (temporary / "head.safetensors").write_bytes(save(head))
+        if tuned.arrays:
+            arrays = {name: np.ascontiguousarray(a) for name, a in tuned.arrays.items()}
+            (temporary / _DISTANCES).write_bytes(save_arrays(arrays))
         write_tsv(tuned.history, temporary / "history.tsv")
         written = sorted(path.name for path in temporary.iterdir())
         digests = {name: files.sha256_file(temporary / name) for name in written}
@@ -156,7 +170,8 @@ def load_finetuned(
         history = pd.read_csv(folder / "history.tsv", sep="\t")
     except (ValueError, UnicodeDecodeError) as error:
         raise _KIND.damaged(folder, f"history.tsv: {error}") from error
-    return FineTuned(network, classes, content, history, runtime)
+    arrays = _read_arrays(folder, content, backbone.config.hidden_size)
+    return FineTuned(network, classes, content, history, runtime, arrays)
 
 
 def read_content(folder: str | Path) -> dict[str, Any]:
@@ -179,6 +194,26 @@ def _read_head(folder: Path, content: dict[str, Any], hidden: int) -> nn.Module:
     if not all(torch.isfinite(tensor).all() for tensor in head.state_dict().values()):
         raise _KIND.damaged(folder, "head.safetensors holds NaN or infinity")
     return head
+
+
+def _read_arrays(folder: Path, content: dict[str, Any], hidden: int) -> dict[str, np.ndarray]:
+    """What distances are measured by; nothing where there is no unit."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if content["similarity"] is None:
+        return {}
+    try:
+        arrays = load_file(folder / _DISTANCES)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _KIND.damaged(folder, f"{_DISTANCES}: {str(error).splitlines()[0]}") from error
+    shapes = {name: array.shape for name, array in arrays.items()}
+    classes = shapes.get("centroids", (0,))[0]
+    expected = {"whitening": (hidden, hidden), "centroids": (classes, hidden)}
+    finite = all(a.dtype == np.float64 and np.isfinite(a).all() for a in arrays.values())
+    if shapes != expected or not finite or not 1 <= classes <= len(content["classes"]):
+        raise _KIND.damaged(folder, f"{_DISTANCES} holds something else than distances need")
+    return arrays
 
 
 def _card(content: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from aidocell.train.finetune_loop import Reader
 from aidocell.train.heads import CellClassifier
 from aidocell.train.saving import load_state, save_state
 
-__all__ = ["Pooled", "counts_reader", "pooled_readers"]
+__all__ = ["Pooled", "counts_reader", "pooled_cells", "vectors_reader"]
 
 _BLOCK = 1024  # cells whose embeddings are saved at a time
 
@@ -45,28 +45,31 @@ class Pooled(nn.Module):
             return self.head(pooled)
 
 
-def pooled_readers(
+def vectors_reader(vectors: np.ndarray) -> Reader:
+    """Rows of embeddings that are known already."""
+
+    def read(rows: np.ndarray, device: torch.device) -> Tensor:
+        return torch.from_numpy(vectors[rows]).to(device)
+
+    return read
+
+
+def pooled_cells(
     network: CellClassifier, cells: Cells, runtime: Runtime, saving: Saving | None
-) -> tuple[Reader, Reader]:
-    """Embed every cell once; what is embedded is saved as it comes."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of training and of validation cells, each embedded once and saved as it comes.
+
+    Shape ``(cells, hidden)``, float32.
+    """
     parts = {"train": cells.train.counts, "validation": cells.validation.counts}
     total = sum(counts.shape[0] for counts in parts.values())
+    empty = torch.empty(0, network.backbone.config.hidden_size)
     with progress("Embedding", total) as advance:
-        blocks = [
-            torch.cat(
-                [
-                    torch.empty(0, network.backbone.config.hidden_size),
-                    *_blocks(network, counts, runtime, name, saving, advance),
-                ]
-            )
+        train, validation = (
+            torch.cat([empty, *_blocks(network, counts, runtime, name, saving, advance)]).numpy()
             for name, counts in parts.items()
-        ]
-    train_vectors, validation_vectors = blocks
-
-    def reader(vectors: Tensor) -> Reader:
-        return lambda rows, device: vectors[torch.from_numpy(rows)].to(device)
-
-    return reader(train_vectors), reader(validation_vectors)
+        )
+    return train, validation
 
 
 def _blocks(

@@ -21,7 +21,8 @@ def tuned(tmp_path_factory):
     cells, folder = make_cells(30), tmp_path_factory.mktemp("tuned")
     options = FinetuneOptions(mode="frozen", epochs=2, device="cpu")
     labels = cells.obs["cell_type"].to_numpy(object)
-    save_finetuned(finetune(cells.X, labels, model=load_model(TINY), options=options), folder / "t")
+    given = {"model": load_model(TINY), "options": options, "distances": True}
+    save_finetuned(finetune(cells.X, labels, **given), folder / "t")
     make_cells(12, seed=1).write_h5ad(folder / "new.h5ad")
     return folder
 
@@ -39,15 +40,18 @@ def test_its_table_has_the_columns_of_other_classifiers(tuned, tmp_path):
     first = ["cell", "predicted", "probability", "unknown", "distance"]
     assert table.columns.tolist() == [*first, "p_early", "p_late"]
     assert (table["unknown"] == (table["probability"] < 0.9)).all()
-    assert table["distance"].isna().all()
-    new = make_cells(12, seed=1)
-    expected = load_finetuned(tuned / "t", device="cpu").predict_proba(new.X)
+    new, network = make_cells(12, seed=1), load_finetuned(tuned / "t", device="cpu")
+    np.testing.assert_allclose(table["distance"], network.distances(network.pooled(new.X)))
+    expected = network.predict_proba(new.X)
     np.testing.assert_allclose(table.filter(like="p_").to_numpy(), expected, rtol=1e-6)
 
 
-def test_without_a_threshold_none_of_its_cells_is_unknown(tuned, tmp_path):
+def test_without_a_threshold_its_far_cells_are_unknown_or_none(tuned, tmp_path):
     assert applied(tuned, tmp_path / "out.parquet").exit_code == 0
-    assert not pd.read_parquet(tmp_path / "out.parquet")["unknown"].any()
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert (table["unknown"] == (table["distance"] > 1)).all()
+    assert applied(tuned, tmp_path / "none.parquet", "--no-unknown").exit_code == 0
+    assert not pd.read_parquet(tmp_path / "none.parquet")["unknown"].any()
 
 
 @pytest.mark.parametrize("words", [("--vote",), ("--model", str(TINY)), ("--pooling", "max")])

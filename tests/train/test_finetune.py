@@ -20,7 +20,7 @@ from aidocell.train.finetune_loop import train
 from aidocell.train.heads import WIDTH, new_head
 from aidocell.train.modes import prepare
 from aidocell.train.options import FinetuneOptions
-from aidocell.train.readers import counts_reader, pooled_readers
+from aidocell.train.readers import counts_reader, pooled_cells
 
 
 def weights(tuned):
@@ -153,8 +153,7 @@ def test_the_frozen_vectors_are_the_embeddings_of_that_pooling(model, quick, poo
     network = prepare(copy.deepcopy(model), 2, quick(mode="frozen", pooling=pooling), seed=0)
     from aidocell.embedding import resolve_runtime
 
-    read, _ = pooled_readers(network, chosen, resolve_runtime(device="cpu"), None)
-    vectors = read(np.arange(10), torch.device("cpu")).numpy()
+    vectors, _ = pooled_cells(network, chosen, resolve_runtime(device="cpu"), None)
     expected = embed(copy.deepcopy(model), adata, pooling=pooling, device="cpu")
     np.testing.assert_array_equal(np.sort(vectors, axis=0), np.sort(expected, axis=0))
 

@@ -8,25 +8,38 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import save_file
 from small import TINY, make_cells
 
 from aidocell import files
 from aidocell.counts.align import align_file
+from aidocell.embedding import embed
 from aidocell.errors import InputError
 from aidocell.genes import vocabulary_of
 from aidocell.model import load_model
 from aidocell.provenance import run_key
+from aidocell.tasks.similarity import distances, whitened_classes
 from aidocell.train.finetune import finetune
+from aidocell.train.finetune_cells import Cells
 from aidocell.train.finetuned import is_finetuned, predict_counts
 from aidocell.train.finetuned_folder import load_finetuned, save_finetuned
+
+
+def tuned_labels(labels):
+    return np.where(labels == "early", "=early|<b>", labels).astype(object)
 
 
 @pytest.fixture(scope="module")
 def tuned(model, cells, quick):
     counts, labels = cells
-    labels = np.where(labels == "early", "=early|<b>", labels).astype(object)
-    return finetune(counts, labels, model=model, options=quick(mode="lora", epochs=1))
+    return finetune(
+        counts,
+        tuned_labels(labels),
+        model=model,
+        options=quick(mode="lora", epochs=1),
+        distances=True,
+    )
 
 
 @pytest.fixture
@@ -79,6 +92,51 @@ def test_an_output_that_is_there_is_replaced_only_when_asked(tuned, folder):
     save_finetuned(tuned, folder, overwrite=True)
 
 
+def test_distances_are_those_of_classifiers_in_the_networks_own_embeddings(tuned, folder, cells):
+    counts, labels = cells
+    adata = make_cells(40)
+    again = load_finetuned(folder, device="cpu")
+    own = embed(again.network.backbone, adata, pooling="max", device="cpu")
+    np.testing.assert_array_equal(again.pooled(counts), own)
+    chosen = Cells.of(
+        counts, tuned_labels(labels), groups=None, validation=None, share=0.2, seed=42
+    )
+    arrays = whitened_classes(again.pooled(chosen.train.counts), chosen.train.codes)
+    held = distances(arrays, again.pooled(chosen.validation.counts))
+    assert again.content["similarity"]["unit"] == pytest.approx(np.percentile(held, 99))
+    np.testing.assert_allclose(
+        again.distances(own), distances(arrays, own) / np.percentile(held, 99)
+    )
+    np.testing.assert_array_equal(again.distances(own), tuned.distances(own))
+
+
+def test_without_cells_set_apart_there_are_no_distances(model, cells, quick, tmp_path):
+    options = quick(mode="frozen", epochs=1, validation_share=0)
+    alone = finetune(*cells, model=model, options=options, distances=True)
+    save_finetuned(alone, tmp_path / "alone")
+    again = load_finetuned(tmp_path / "alone", device="cpu")
+    assert again.content["similarity"] is None
+    assert np.isnan(again.distances(again.pooled(cells[0][:2]))).all()
+    assert "not known" in (tmp_path / "alone/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"whitening": np.eye(3), "centroids": np.zeros((2, 3))},
+        {"whitening": np.eye(64), "centroids": np.zeros((3, 64))},
+        {"whitening": np.full((64, 64), np.nan), "centroids": np.zeros((2, 64))},
+        {"whitening": np.eye(64, dtype=np.float32), "centroids": np.zeros((2, 64))},
+    ],
+)
+def test_distances_that_do_not_fit_are_refused(folder, arrays):
+    replace_file(folder, "distances.safetensors", save_arrays(arrays))
+    with pytest.raises(InputError) as caught:
+        load_finetuned(folder)
+    assert caught.value.id == "E_FILE_DAMAGED"
+
+
 def test_names_of_classes_cannot_break_the_card(folder):
     card = (folder / "README.md").read_text()
     assert "<b>" not in card
@@ -99,7 +157,15 @@ def test_only_such_folders_are_taken_for_fine_tuned(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["pytorch_model.bin", "head.safetensors", "config.json", "genes.tsv", "card.json"]
+    "name",
+    [
+        "pytorch_model.bin",
+        "head.safetensors",
+        "distances.safetensors",
+        "config.json",
+        "genes.tsv",
+        "card.json",
+    ],
 )
 def test_a_changed_or_missing_file_is_noticed(folder, name):
     path = folder / name
@@ -195,7 +261,8 @@ def counts_store(tmp_path):
 def test_a_store_of_counts_is_labelled_as_its_matrix_is(tuned, folder, counts_store):
     table, content = predict_counts(folder, [counts_store], device="cpu")
     expected = tuned.predict_proba(make_cells(12, seed=3).X)
-    assert table.columns.tolist() == ["cell", "predicted", "probability", "p_=early|<b>", "p_late"]
+    first = ["cell", "predicted", "probability", "distance"]
+    assert table.columns.tolist() == [*first, "p_=early|<b>", "p_late"]
     assert table["cell"].tolist() == [f"cell{i}" for i in range(12)]
     np.testing.assert_array_equal(table[["p_=early|<b>", "p_late"]], expected)
     assert table["predicted"].tolist() == tuned.classes_[expected.argmax(1)].tolist()
