@@ -8,6 +8,8 @@ HASHES ?=
 TORCH = torch==2.13.0
 
 BIN = $(VENV)/bin
+# Three processes of one thread each on two cores: tests of Slurm and of Snakemake wait much of their time.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK = $(if $(HASHES),--require-hashes -r envs/cpu-hashed.txt,-r envs/cpu.txt)
 
@@ -30,11 +32,11 @@ demo: env
 	@echo "Open results/report/report.html in a browser."
 
 test: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 # Kills, faults and damage by the hundred: an hour on a slow machine.
 test-long: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
+	$(PYTEST) -m long
 
 lint: env
 	$(BIN)/ruff check .
