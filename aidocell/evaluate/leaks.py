@@ -13,13 +13,15 @@ import pandas as pd
 from scipy import sparse
 
 from aidocell.errors import InputError
-from aidocell.evaluate.digests import row_digests
+from aidocell.evaluate.digests import PARTS, part_hashes, row_digests
 from aidocell.evaluate.labels import about_alike
 
 __all__ = ["LEAST_GENES", "Leak", "Side", "about_leaks", "find_leaks", "require_no_leak"]
 
 # Of genes that both files measure; with fewer, two cells may well have the same counts by chance.
 LEAST_GENES = 20
+_LEAST_OF_PART = 4
+_SHARE_ALIKE = 0.5  # of a cell's expressed genes, in parts that are equal
 _MOST_NAMES_SHARED = 0.5
 
 
@@ -65,6 +67,11 @@ class Side:
         """Digests over these columns, of cells that express enough of them."""
         return self._digests(columns=columns, least=LEAST_GENES)
 
+    def parts_over(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As of :func:`aidocell.evaluate.digests.part_hashes`, of all cells."""
+        found = [part_hashes(block, columns) for block in self.blocks()]
+        return np.concatenate([h for h, _ in found]), np.concatenate([s for _, s in found])
+
     def _digests(self, **options: Any) -> np.ndarray:
         return np.concatenate([row_digests(block, **options) for block in self.blocks()])
 
@@ -104,8 +111,10 @@ class Leak:
 def find_leaks(sides: Sequence[Side]) -> list[Leak]:
     """Groups and cells that any two of the files share.
 
-    Cells are equal by all their values, or by their counts of the genes that both files have, so
-    that genes left out of one file hide nothing. A cell of zeros equals none.
+    Cells are equal by all their values, or by their counts of the genes that both files express,
+    so that genes left out of one file hide nothing; or where sixteenths of these genes are equal
+    that hold half of those that the cell expresses, so that a few genes which two spellings sum up
+    differently hide nothing either. A cell of zeros equals none.
     """
     pairs = [
         Leak(a.what, b.what, _shared_groups(a, b), _shared_cells(a, b))
@@ -154,7 +163,8 @@ def _shared_cells(a: Side, b: Side) -> list[tuple[str, str]]:
     if a.expressed is not None and b.expressed is not None:
         common = a.expressed & b.expressed
         if not np.array_equal(a.expressed, b.expressed):
-            pairs = pairs | _equal(a.over(common), b.over(common))
+            pairs = _equal(a.over(common), b.over(common)) | pairs
+        pairs = _alike(a.parts_over(common), b.parts_over(common)) | pairs
     return [(str(a.cells[i]), str(b.cells[j])) for j, i in sorted(pairs.items())]
 
 
@@ -166,6 +176,28 @@ def _equal(first: np.ndarray, second: np.ndarray) -> dict[int, int]:
     found = known_once.get_indexer(second)
     found[second == ""] = -1
     return {int(j): int(places[found[j]]) for j in np.flatnonzero(found >= 0)}
+
+
+def _alike(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+) -> dict[int, int]:
+    """Rows of the second that equal a row of the first in enough parts, with the best such row."""
+    votes = []
+    for part in range(PARTS):
+        rows = [np.flatnonzero(sizes[:, part] >= _LEAST_OF_PART) for _, sizes in (first, second)]
+        known, asked = (h[own, part] for (h, _), own in zip((first, second), rows, strict=True))
+        unique, places = np.unique(known, return_index=True)
+        found = np.searchsorted(unique, asked).clip(max=len(unique) - 1)
+        same = unique[found] == asked if len(unique) else np.zeros(len(asked), bool)
+        theirs = rows[1][same]
+        ours = rows[0][places[found[same]]]
+        votes.append(pd.DataFrame({"i": ours, "j": theirs, "genes": second[1][theirs, part]}))
+    summed = pd.concat(votes).groupby(["j", "i"], as_index=False)["genes"].sum()
+    enough = summed["genes"] >= np.maximum(
+        LEAST_GENES, _SHARE_ALIKE * second[1].sum(axis=1)[summed["j"]]
+    )
+    best = summed[enough].sort_values(["genes", "i"], ascending=[False, True]).drop_duplicates("j")
+    return {int(j): int(i) for j, i in zip(best["j"], best["i"], strict=True)}
 
 
 def _suspicions(sides: Sequence[Side]) -> list[dict[str, str]]:

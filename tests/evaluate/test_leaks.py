@@ -1,9 +1,13 @@
+import anndata as ad
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
+from small import ROOT
 
 from aidocell.errors import InputError
-from aidocell.evaluate.digests import row_digests
+from aidocell.evaluate.digests import PARTS, part_hashes, row_digests
 from aidocell.evaluate.labels import clean_groups
 from aidocell.evaluate.leaks import LEAST_GENES, Side, about_leaks, find_leaks, require_no_leak
 
@@ -85,11 +89,42 @@ def test_cells_of_zeros_are_no_leak():
     assert leaking_cells(first.tocsr(), second.tocsr()) == []
 
 
-def test_one_count_makes_another_cell():
+def test_some_changed_counts_hide_nothing():
+    """As where two spellings of genes are summed up differently."""
     first = counts_of(12, seed=0)
-    second = planted(counts_of(9, seed=1), 7, first).tolil()
-    second[3, 0] += 1
-    assert leaking_cells(first, second.tocsr()) == []
+    second = planted(counts_of(9, seed=1), 7, first).toarray()
+    second[3, [0, 17, 34]] += 1
+    assert leaking_cells(first, sparse.csr_matrix(second)) == [("train7", "test3")]
+
+
+def test_changed_counts_all_over_make_another_cell():
+    first = counts_of(12, seed=0)
+    second = planted(counts_of(9, seed=1), 7, first).toarray()
+    second[3, np.arange(0, 120, 7)] += 1
+    assert leaking_cells(first, sparse.csr_matrix(second)) == []
+
+
+def test_no_two_cells_of_real_blood_are_taken_for_one():
+    cells = ad.read_h5ad(ROOT / "resources" / "pbmc3k.h5ad").X[:, ::2]
+    assert leaking_cells(cells[:1350], cells[1350:]) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 5))
+def test_part_hashes_are_equal_exactly_where_the_counts_of_the_part_are(seed, changes):
+    generator = np.random.default_rng(seed)
+    counts = sparse.random(6, 100, density=0.4, random_state=generator, format="csr")
+    other = counts.toarray()
+    other[generator.integers(6, size=changes), generator.integers(100, size=changes)] += 1
+    columns = generator.random(100) < 0.8
+    ours, sizes = part_hashes(counts, columns)
+    theirs, _ = part_hashes(sparse.csc_matrix(other), columns)
+    for part in range(PARTS):
+        mine = (np.arange(100) % PARTS == part) & columns
+        same = (counts.toarray()[:, mine] == other[:, mine]).all(axis=1)
+        np.testing.assert_array_equal(ours[:, part] == theirs[:, part], same)
+        expressed = (counts.toarray()[:, mine] > 0).sum(axis=1)
+        np.testing.assert_array_equal(sizes[:, part], expressed)
 
 
 def test_equal_embeddings_are_found_whatever_their_type():
