@@ -31,6 +31,8 @@ from aidocell.files import refuse_existing
 
 __all__ = ["annotate"]
 
+_SPELLED = {"learning_rate": "rate"}  # as `aidocell finetune` has it
+
 annotate = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -168,6 +170,11 @@ def evaluate(
         refuse_options({"--leave-one-group-out": group is None}, "without --group")
     names = [name.strip() for name in methods.split(",")] if methods else None
     settings = {"reference": reference, "network": _network(model, embedding, finetune or [])}
+    if names is not None:
+        if "reference" not in names:
+            refuse_options({"--reference": reference}, "without the method reference")
+        if "finetune" not in names:
+            refuse_options({"--finetune": finetune}, "without the method finetune")
     if names is not None:  # what the cells have is known when they are read, the rest now
         require_methods(names, embeddings=True, counts=True, settings={"genes": [], **settings})
     shared = {
@@ -218,7 +225,9 @@ def _network(model: str | None, embedding: dict[str, Any], given: list[str]) -> 
         model=model,
         revision=embedding["revision"],
         accept_license=embedding["accept_license"],
-        options=FinetuneOptions(**{**where, **options_from_text(FinetuneOptions, given)}),
+        options=FinetuneOptions(
+            **{**where, **options_from_text(FinetuneOptions, given, **_SPELLED)}
+        ),
     )
 
 

@@ -114,8 +114,10 @@ def embedding_options(
     }
 
 
-def options_from_text(options: type, given: Sequence[str]) -> dict[str, Any]:
+def options_from_text(options: type, given: Sequence[str], **spelled: str) -> dict[str, Any]:
     """Fields of a dataclass from ``NAME=VALUE``, each in the type of its default.
+
+    Other names of fields are given as `spelled`.
 
     Raises
     ------
@@ -127,6 +129,7 @@ def options_from_text(options: type, given: Sequence[str]) -> dict[str, Any]:
     for text in given:
         name, _, value = text.partition("=")
         name = name.strip().replace("-", "_")
+        name = spelled.get(name, name)
         if name not in defaults or not isinstance(defaults[name], str | bool | int | float | None):
             known = ", ".join(n for n, v in defaults.items() if not isinstance(v, tuple))
             raise InputError("E_USAGE", f"no option '{name}'", fix=f"give one of {known}")

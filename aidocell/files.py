@@ -78,9 +78,9 @@ def _explain(error: OSError, path: Path, temporary: Path) -> None:
     """Raise in the user's terms what kept `path` from being written; return where it is a bug."""
     raise_if_disk_failed(error, path)
     named = str(error.filename)
-    if error.errno in _NOT_WRITABLE and (
-        named.startswith(str(temporary)) or Path(named) in path.parents
-    ):
+    above = Path(named) in path.parents
+    no_folder = error.errno == errno.ENOENT and above  # of the system, in which none can be made
+    if no_folder or (error.errno in _NOT_WRITABLE and (above or named.startswith(str(temporary)))):
         raise _not_writable(path, str(error.strerror)) from error
 
 

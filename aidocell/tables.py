@@ -23,7 +23,7 @@ from aidocell.files import atomic
 from aidocell.seal import MARK
 from aidocell.unforeseen import raise_if_machine_failed
 
-__all__ = ["about_table", "new_table", "read_table", "verify_table", "write_table"]
+__all__ = ["about_table", "is_parquet", "new_table", "read_table", "verify_table", "write_table"]
 
 _ABOUT = "aidocell"
 _SEAL = "seal"
@@ -99,6 +99,12 @@ def about_table(path: str | Path) -> dict[str, Any]:
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise_if_machine_failed(error)
         raise _damaged(path, "it says nothing of what it was made from") from error
+
+
+def is_parquet(path: str | Path) -> bool:
+    """Whether a file begins as a Parquet file does; nothing else of it is looked at."""
+    with Path(path).open("rb") as handle:
+        return handle.read(4) == b"PAR1"
 
 
 def verify_table(path: str | Path) -> None:

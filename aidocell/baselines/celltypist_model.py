@@ -25,6 +25,7 @@ __all__ = ["LOGGERS", "decide", "label_cells", "model_path", "read_model", "requ
 
 LOGGERS = ["celltypist.logger"]
 CELLS_AT_ONCE = 1_000  # the package fills a block's matrix, eight bytes a cell and gene
+_PICKLE_STARTS = b"\x80(c}"  # of protocol 2 on; of the first two, as CellTypist never wrote
 MAX_BYTES = 2**29  # the largest published model has a tenth of it
 
 
@@ -128,10 +129,11 @@ def model_path(reference: str | Path) -> Path:
     else:
         path = _named(text)
     if not path.is_file():
+        here = f"write ./{text} for the file in this folder, or " if Path(text).is_file() else ""
         raise InputError(
             "E_MODEL_MISSING",
             f"there is no CellTypist model {text} ({path} is not a file)",
-            fix="give a model file by its path, or fetch a published one by its name with "
+            fix=f"{here}give a model file by a path with a / in it, or fetch a published one by its name with "
             "`python -c 'import celltypist; celltypist.models.download_models(model=\"NAME.pkl\")'`",
         )
     return path
@@ -158,6 +160,9 @@ def _parts(path: Path) -> tuple[LogisticRegression, StandardScaler, dict[str, st
         raise InputError(
             "E_FILE_MISSING", f"{path} cannot be read ({error})", fix="check its permissions"
         ) from error
+    except _NoModel as error:
+        what = f"{path} is no CellTypist model ({error})"
+        raise InputError("E_FILE_FORMAT", what, fix="give a file that CellTypist wrote") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             "E_FILE_DAMAGED",
@@ -166,15 +171,23 @@ def _parts(path: Path) -> tuple[LogisticRegression, StandardScaler, dict[str, st
         ) from error
 
 
+class _NoModel(Exception):
+    """A file of something else."""
+
+
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
+    if content and content[0] not in _PICKLE_STARTS:
+        raise _NoModel("it is no pickle")
     if len(content) > MAX_BYTES:
         raise UnsafePickle(f"it has more than {MAX_BYTES >> 20} MiB")
     return content
 
 
 def _model(found: Any, path: Path) -> tuple[LogisticRegression, StandardScaler, dict[str, str]]:
+    if not isinstance(found, dict) or not {"Model", "Scaler_"} <= found.keys():
+        raise _NoModel("the pickle holds something else")
     classifier, scaler = found["Model"], found["Scaler_"]
     if not isinstance(classifier, Estimator) or not isinstance(scaler, Estimator):
         raise ValueError("it has no classifier or no scaler")

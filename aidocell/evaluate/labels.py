@@ -54,17 +54,20 @@ def _one_spelling(name: str) -> str:
     return str(int(float(text))) if re.fullmatch(r"[0-9]{1,15}(\.0*)?", text) else text
 
 
-def about_alike(names: Sequence[str] | np.ndarray) -> list[dict[str, str]]:
-    """A warning where names differ by upper and lower case alone."""
+def about_alike(names: Sequence[str] | np.ndarray, what: str = "groups") -> list[dict[str, str]]:
+    """A warning where names differ by upper and lower case, white space or invisible characters."""
     unique = sorted(set(names) - {""})
-    folded = pd.Series(unique, dtype=object).groupby([n.casefold() for n in unique]).agg(list)
-    alike = [" and ".join(f"'{n}'" for n in same) for same in folded if len(same) > 1]
+    spelled = [_one_spelling(name).casefold() for name in unique]
+    folded = pd.Series(unique, dtype=object).groupby(spelled).agg(list)
+    alike = [" and ".join(map(repr, same)) for same in folded if len(same) > 1]
     if not alike:
         return []
+    more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
     text = (
-        f"groups that differ by upper and lower case alone count as several: {', '.join(alike[:5])}"
+        f"{what} that differ by upper and lower case or by white space alone count as several: "
+        f"{', '.join(alike[:5])}{more}"
     )
-    return [{"id": "groups-alike", "text": text}]
+    return [{"id": f"{what}-alike", "text": text}]
 
 
 def _as_text(value: object) -> str:
@@ -168,7 +171,8 @@ def _require_classes(
         raise InputError(
             "E_LABEL_CLASSES",
             f"the labels have {found}{named}{left_out}",
-            fix=f"give labels of {least} classes or more, or a lower --min-cells-per-class",
+            fix=f"give labels of {least} classes or more"
+            + (", or a lower --min-cells-per-class" if len(dropped) else ""),
         )
     small = sizes[sizes < (folds or 1)]
     if len(small):

@@ -248,6 +248,7 @@ def _about_training_parts(labels: np.ndarray, fold: np.ndarray, folds: int) -> l
     if not len(lacking):
         return []
     names = ", ".join(f"'{name}'" for name in lacking[:5])
+    names += f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
     text = f"classes whose cells all lie in one fold can never be called right there: {names}"
     return [{"id": "class-in-one-fold", "text": text}]
 

@@ -15,7 +15,7 @@ from aidocell.tables import write_table
 from aidocell.tasks.annotate import evaluate_labelled
 from aidocell.tasks.classifier import Classifier, apply, embedding_of, flag_unknown
 from aidocell.tasks.classifier_folder import load_classifier, read_content, save_classifier
-from aidocell.tasks.labelled import MAX_CELLS, Labelled, choose
+from aidocell.tasks.labelled import MAX_CELLS, Labelled, choose, require_other_group
 from aidocell.tasks.ontology import default_column, ontology_of
 from aidocell.tasks.stored import StoredCells, stored_embeddings
 from aidocell.tasks.train import require_trainable, train_labelled
@@ -58,6 +58,7 @@ def annotate_train(
     """
     require_trainable(method)
     files.refuse_existing(output, overwrite=overwrite)
+    require_other_group(label, group)
     cells = stored_embeddings(embeddings, samples)
     conditions = {"min_cells_per_class": min_cells_per_class, "max_cells": max_cells, "seed": seed}
     labels = cells.column(label, "--label")

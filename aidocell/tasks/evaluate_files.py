@@ -25,7 +25,7 @@ from aidocell.tasks.annotate import (
     write_evaluation,
 )
 from aidocell.tasks.classifier import embedding_of
-from aidocell.tasks.labelled import MAX_CELLS, Labelled, choose
+from aidocell.tasks.labelled import MAX_CELLS, Labelled, choose, require_other_group
 from aidocell.tasks.stored import (
     StoredCells,
     Stores,
@@ -89,6 +89,7 @@ def annotate_evaluate(
         ``E_STORE_DAMAGED``, ``E_OUTPUT_EXISTS``.
     """
     files.refuse_existing(output, overwrite=overwrite)
+    require_other_group(label, group)
     given = _sources(Stores(embeddings, counts, samples), test, valid)
     settings = {"genes": _genes(given), **(settings or {})}
     methods = list(methods or _quick(given))
@@ -254,8 +255,15 @@ def _matched(counted: StoredCells, embedded: StoredCells | None, rows: np.ndarra
     if embedded is None:
         return rows
     for made_from, found in zip(embedded.provenances, counted.provenances, strict=True):
+        if made_from["genes_sha256"] != found["genes_sha256"]:
+            what = (
+                "the embeddings are of a checkpoint with other genes than the counts were read for"
+            )
+            raise InputError(
+                "E_STORE_MISMATCH", what, fix="name that checkpoint by --model as well"
+            )
         digests = (made_from["counts_digest"], found["counts_digest"])
-        require_same("counts digest", *digests, where="the counts")
+        require_same("counts digest", *digests, where="the file of counts")
     wanted = embedded.names[rows]
     places = counted.names.get_indexer(wanted)
     if (places < 0).any():

@@ -64,7 +64,9 @@ def require_methods(
     """Refuse methods that do not exist or lack what they work on (``E_CONFIG``)."""
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods or len(set(methods)) < len(methods):
-        found = f"'{unknown[0]}' is no method" if unknown else "methods are none or repeated"
+        repeated = [name for name in methods if list(methods).count(name) > 1]
+        found = f"'{repeated[0]}' is named twice" if repeated else "no method is named"
+        found = f"'{unknown[0]}' is no method" if unknown else found
         raise InputError("E_CONFIG", found, fix=f"choose from: {', '.join(METHODS)}")
     have = {"embedding": embeddings, "counts": counts, "labels": embeddings or counts}
     for name in methods:
@@ -72,14 +74,18 @@ def require_methods(
         if what:
             raise InputError(
                 "E_CONFIG",
-                f"the method '{name}' needs {what}, and there is none",
+                f"the method '{name}' needs {what}, which is not given",
                 fix="give it, or leave the method out",
             )
 
 
 def _lacking(method: Method, have: Mapping[str, bool], settings: Mapping[str, Any]) -> str:
     if not have[method.needs]:
-        needs = {"embedding": "an embedding", "counts": "raw counts", "labels": "cells"}
+        needs = {
+            "embedding": "embeddings (--model or --embeddings)",
+            "counts": "raw counts",
+            "labels": "cells",
+        }
         return needs[method.needs]
     if "network" in method.takes and settings.get("network") is None:
         return "a checkpoint (--model)"

@@ -15,7 +15,15 @@ from aidocell.errors import InputError
 from aidocell.evaluate.draw import draw_cells
 from aidocell.evaluate.labels import about_alike, clean_groups, clean_labels, select_cells
 
-__all__ = ["MAX_CELLS", "Chosen", "Labelled", "choose", "require_finite", "select"]
+__all__ = [
+    "MAX_CELLS",
+    "Chosen",
+    "Labelled",
+    "choose",
+    "require_finite",
+    "require_other_group",
+    "select",
+]
 
 MAX_CELLS = 50_000  # of a study that methods are fitted on and judged by
 
@@ -157,9 +165,17 @@ def choose(
         warnings=[
             *selection.warnings(),
             *_drawn(len(order), len(fit)),
+            *about_alike(names, "labels"),
             *about_alike(() if groups is None else groups[order]),
         ],
     )
+
+
+def require_other_group(label: str, group: str | None) -> None:
+    """Refuse the labels as groups, of which no fold could learn the class that it judges by."""
+    if group == label:
+        what = f"the column '{label}' is both label and group"
+        raise InputError("E_CONFIG", what, fix="give the column of donors or batches as the group")
 
 
 def _drawn(used: int, fit: int) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from aidocell.evaluate.labels import clean_labels
 from aidocell.evaluate.tables import write_tsv
 from aidocell.files import sha256_file
 from aidocell.progress import progress
-from aidocell.tables import read_table, verify_table, write_table
+from aidocell.tables import is_parquet, read_table, verify_table, write_table
 from aidocell.tasks.judging import probability_columns
 from aidocell.tasks.stored import StoredCells, stored_counts
 from aidocell.texttable import table_lines
@@ -145,6 +145,8 @@ def compare_labels(ours: Sequence[str], theirs: Sequence[str]) -> Agreement:
 
 def _labelled(cells: StoredCells, model: Any) -> pd.DataFrame:
     types, parts = model.cell_types, []
+    known = len(set(cells.genes) & set(model.features))
+    log.info("%d of the model's %d genes are among those of the cells", known, len(model.features))
     with progress("Labelling", len(cells.names)) as advance:
         for start in range(0, len(cells.names), _STEP):
             rows = np.arange(start, min(start + _STEP, len(cells.names)))
@@ -190,11 +192,15 @@ def _ours(cells: StoredCells, compare: str | Path | None, label: str | None) -> 
 
 
 def _predicted(path: Path) -> pd.Series:
+    fix = "give the table that --output of apply named"
+    if path.is_file() and not is_parquet(path):
+        what = f"{path} is no table of `annotate apply`: it is no Parquet file"
+        raise InputError("E_FILE_FORMAT", what, fix=fix)
     verify_table(path)
     there = pq.read_schema(path).names
     if not {"cell", "predicted"} <= set(there) or "fold" in there:
         what = f"{path} is no table of `annotate apply`: it lacks cells and predicted types"
-        raise InputError("E_FILE_FORMAT", what, fix="give the table that --output of apply named")
+        raise InputError("E_FILE_FORMAT", what, fix=fix)
     wanted = [name for name in ("cell", "predicted", "unknown") if name in there]
     table = read_table(path, columns=wanted)
     if "unknown" in table:

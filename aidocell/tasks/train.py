@@ -110,7 +110,8 @@ def train_labelled(
         chosen = {"method": method, "known_coverage": known_coverage, "seed": seed}
         added, honesty, more = _from_held_out(evaluation, labelled, **chosen)
         arrays, notes = {**arrays, **added}, notes + more
-    for note in labelled.warnings + notes:
+    # those of the cells were told when they were judged
+    for note in notes if evaluation is not None else labelled.warnings + notes:
         log.warning("%s", note["text"])
     content = {
         "format": FORMAT,

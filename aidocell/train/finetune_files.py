@@ -15,7 +15,7 @@ from aidocell.files import refuse_existing, remove
 from aidocell.lock import hold
 from aidocell.model import AidoCell, load_model
 from aidocell.standalone import aligned_counts
-from aidocell.tasks.labelled import Labelled, choose
+from aidocell.tasks.labelled import Labelled, choose, require_other_group
 from aidocell.tasks.stored import StoredCells, stored_counts
 from aidocell.train.course import SAVE_SECONDS
 from aidocell.train.finetune import SEED, finetune
@@ -141,6 +141,7 @@ def _labelled(
     seed: int,
 ) -> Labelled:
     """The labelled cells with a count in the model's genes, and their counts."""
+    require_other_group(label, group)
     chosen = choose(
         cells.column(label, "--label"),
         cells.names,

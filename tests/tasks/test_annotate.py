@@ -163,8 +163,8 @@ def test_methods_without_embeddings_or_counts_run_alone(toy):
     ("methods", "text"),
     [
         (["logistik"], "'logistik' is no method"),
-        ([], "none"),
-        (["knn", "knn"], "repeated"),
+        ([], "no method"),
+        (["knn", "knn"], "'knn' is named twice"),
         (["genes-logistic"], "needs raw counts"),
     ],
 )
@@ -172,6 +172,15 @@ def test_methods_that_cannot_run_are_refused(toy, methods, text):
     with pytest.raises(InputError, match=text) as caught:
         evaluate(toy.labels, toy.cells, methods=methods, embeddings=toy.embeddings)
     assert caught.value.id == "E_CONFIG"
+
+
+def test_labels_that_look_alike_are_warned_of(toy):
+    labels = toy.labels.copy()
+    labels[labels == "B"] = np.resize(["B", "B ", "b", "B\u200b"], (labels == "B").sum())
+    summary = evaluate(labels, toy.cells, methods=["majority"], embeddings=toy.embeddings).summary
+    (note,) = [note for note in summary["warnings"] if note["id"] == "labels-alike"]
+    for name in ("'B'", "'B '", "'b'", r"'B\u200b'"):
+        assert name in note["text"]
 
 
 def test_input_that_does_not_fit_is_refused(toy):

@@ -118,6 +118,12 @@ def test_a_table_that_is_no_parquet_is_refused(model, counts, tmp_path):
         annotate_reference(
             [counts], tmp_path / "o.parquet", reference=str(model), compare=tmp_path / "t.parquet"
         )
+    assert caught.value.id == "E_FILE_FORMAT"
+    (tmp_path / "t.parquet").write_bytes(b"PAR1" + b"nonsense" * 20)
+    with pytest.raises(InputError) as caught:
+        annotate_reference(
+            [counts], tmp_path / "o.parquet", reference=str(model), compare=tmp_path / "t.parquet"
+        )
     assert caught.value.id == "E_STORE_DAMAGED"
 
 
