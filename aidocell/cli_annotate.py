@@ -170,11 +170,10 @@ def evaluate(
         refuse_options({"--leave-one-group-out": group is None}, "without --group")
     names = [name.strip() for name in methods.split(",")] if methods else None
     settings = {"reference": reference, "network": _network(model, embedding, finetune or [])}
-    if names is not None:
-        if "reference" not in names:
-            refuse_options({"--reference": reference}, "without the method reference")
-        if "finetune" not in names:
-            refuse_options({"--finetune": finetune}, "without the method finetune")
+    if "reference" not in (names or ()):
+        refuse_options({"--reference": reference}, "without the method reference")
+    if "finetune" not in (names or ()):
+        refuse_options({"--finetune": finetune}, "without the method finetune")
     if names is not None:  # what the cells have is known when they are read, the rest now
         require_methods(names, embeddings=True, counts=True, settings={"genes": [], **settings})
     shared = {

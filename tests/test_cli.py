@@ -495,7 +495,7 @@ def test_a_cell_in_both_files_is_refused_however_it_is_stored(run, cells, others
         (["--test", "x", "--leave-one-group-out"], "beside --test"),
         (["--valid", "x"], "--valid has no meaning without --test"),
         (["--methods", "majority", "--reference", "x"], "without the method reference"),
-        (["--methods", "majority", "--finetune", "epochs=2"], "without the method finetune"),
+        (["--model", TINY, "--finetune", "epochs=2"], "without the method finetune"),
         (["--test-embeddings", "x"], "without --test"),
         (["--leave-one-group-out"], "without --group"),
         (["--leave-one-group-out", "--group", "donor", "--repeats", "2"], "--repeats has no"),
