@@ -12,8 +12,8 @@ from sklearn.svm import LinearSVC
 from aidocell.baselines import METHODS, actinn, pca_knn, scanvi, singlecellnet
 from aidocell.baselines.genes import log_normalise
 
-# fine-tuning needs a checkpoint, see tests/train; ingest compiles for a minute, see test_ingest.py
-ALONE = [name for name in METHODS if name not in ("finetune", "ingest")]
+# fine-tuning needs a checkpoint, see tests/train
+ALONE = [name for name in METHODS if name != "finetune"]
 LEARNING = [name for name in ALONE if name != "majority"]
 
 
@@ -27,6 +27,7 @@ def small_settings():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(actinn, "RATE", 1e-2)
         patch.setattr(scanvi, "MOST_EPOCHS", 20)
+        patch.setattr(scanvi, "LEAST_STEPS", 20)
         patch.setattr(singlecellnet, "TREES", 100)
         yield
 

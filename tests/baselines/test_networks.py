@@ -67,6 +67,7 @@ def test_scanvi_leaves_no_trace_in_the_process_nor_on_the_disk(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scanvi, "MOST_EPOCHS", 1)
+    monkeypatch.setattr(scanvi, "LEAST_STEPS", 2)
     counts, y = toy()
     scanvi.fit(counts, y, seed=0)  # what is imported now, is not imported between the two looks
     capfd.readouterr()
@@ -98,8 +99,14 @@ def test_no_batch_of_scanvi_has_one_cell():
         assert cells % size != 1
 
 
+@pytest.mark.parametrize(("cells", "epochs"), [(100, 500), (533, 125), (10_000, 10), (10**6, 3)])
+def test_scanvi_makes_as_many_steps_as_it_takes(cells, epochs):
+    assert scanvi._labelled_epochs(cells) == epochs
+
+
 def test_scanvi_leaves_out_cells_without_a_count(monkeypatch):
     monkeypatch.setattr(scanvi, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(scanvi, "LEAST_STEPS", 2)
     counts, y = toy()
     counts = sparse.vstack([counts, sparse.csr_matrix((1, 40))]).tocsr()
     fitted = scanvi.fit(counts, np.append(y, "B"), seed=0)
