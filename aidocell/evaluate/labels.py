@@ -171,8 +171,7 @@ def _require_classes(
         raise InputError(
             "E_LABEL_CLASSES",
             f"the labels have {found}{named}{left_out}",
-            fix=f"give labels of {least} classes or more"
-            + (", or a lower --min-cells-per-class" if len(dropped) else ""),
+            fix=f"give labels of {least} classes or more, or a lower --min-cells-per-class",
         )
     small = sizes[sizes < (folds or 1)]
     if len(small):
