@@ -9,7 +9,7 @@ import pytest
 from small import ROOT
 from typer.testing import CliRunner
 
-from aidocell.baselines import METHODS
+from aidocell.baselines import METHODS, scanvi
 from aidocell.baselines.packages import borrowed, normalised
 from aidocell.cli import app
 
@@ -35,7 +35,10 @@ def outputs(tmp_path_factory):
     words += ["--methods", ",".join(METHODS), "--model", str(ROOT / "resources/demo-checkpoint")]
     words += ["--reference", str(folder / "known.pkl"), "--folds", "2", "--device", "cpu"]
     words += ["--finetune", "mode=frozen", "--finetune", "epochs=5"]
-    result = CliRunner().invoke(app, [*words, "--output", str(folder / "out")])
+    with pytest.MonkeyPatch.context() as patch:  # a small config, as for fine-tuning
+        patch.setattr(scanvi, "MOST_EPOCHS", 40)
+        patch.setattr(scanvi, "LEAST_STEPS", 40)
+        result = CliRunner().invoke(app, [*words, "--output", str(folder / "out")])
     assert result.exit_code == 0, result.output
     return folder / "out"
 
