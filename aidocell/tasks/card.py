@@ -116,10 +116,12 @@ was {calibration["ece_before"]:.3f} before"""
     text += f" and is {after:.3f} after." if after is not None else "."
     if unknown is None:
         return f"{text} No cell is called unknown: two classes are too few to hold one out."
-    far = " or that lies beyond distance 1" if unknown["far_is_unknown"] else ""
+    rules = [f"whose largest probability is below **{unknown['threshold']:.4f}**"]
+    if unknown["far_is_unknown"]:
+        rules = (rules if unknown["threshold"] else []) + ["that lies beyond distance 1"]
     return f"""{text}
 
-A cell whose largest probability is below **{unknown["threshold"]:.4f}**{far} is called unknown. To choose
+A cell {" or ".join(rules)} is called unknown. To choose
 that, each class in turn was left out of the training, and its cells were the unknown ones. At this
 threshold {unknown["flagged"]:.1%} of such cells are flagged; the price is that
 {1 - unknown["coverage"]:.1%} of the known cells are flagged as well (asked: at most

@@ -45,6 +45,24 @@ def test_threshold_and_its_cost_are_shown_and_names_stay_text(made, tmp_path):
     assert coverage_curve(content).body.count("<polyline") == 2
 
 
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({"threshold": 0.5, "far_is_unknown": False}, "A cell less probable than 0.50 is called"),
+        ({"threshold": 0.0, "far_is_unknown": True}, "A cell farther than distance 1 from every type is called"),
+        (
+            {"threshold": 0.5, "far_is_unknown": True},
+            "A cell less probable than 0.50, or farther than distance 1 from every type, is called",
+        ),
+    ],
+)  # fmt: skip
+def test_the_rule_for_unknown_cells_is_a_sentence(made, tmp_path, rule, sentence):
+    content = written(tmp_path / "c", ["a", "b", "c"])
+    content = {**content, "unknown": {**content["unknown"], **rule}}
+    page = " ".join(render(replace(made.study, classifier=content)).split())
+    assert sentence in page
+
+
 def test_of_two_classes_no_threshold_is_shown(made, tmp_path):
     content = written(tmp_path / "c", ["a", "b"])
     assert coverage_curve(content) is None
