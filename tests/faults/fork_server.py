@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import NoReturn
 
 
+MOST_SECONDS_WITHOUT_MEMORY = 90
+
+
 class Plan(ctypes.Structure):
     """``struct plan`` of the library, in memory that parent and child share."""
 
@@ -88,6 +91,8 @@ def work(request: dict, plan: Plan) -> None:
     tempfile.tempdir = request["temporary"]
     if request["memory"]:
         limit_memory(request["memory"])
+        # Python waits for ever for a thread of its own that had no memory to begin with
+        signal.alarm(MOST_SECONDS_WITHOUT_MEMORY)
     ctypes.CDLL(None).faults_arm(os.fsencode(request["folder"]), ctypes.byref(plan))
     try:
         if request["script"]:
