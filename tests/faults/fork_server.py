@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-
 MOST_SECONDS_WITHOUT_MEMORY = 90
 
 
