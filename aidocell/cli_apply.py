@@ -83,7 +83,13 @@ def _apply(
             query, model=model, input_options=reading, classifier=known, **embedding
         ) as store:
             annotate_apply(
-                [store], output, classifier=classifier, vote=vote, overwrite=overwrite, **choices
+                [store],
+                output,
+                classifier=classifier,
+                vote=vote,
+                where=str(query),
+                overwrite=overwrite,
+                **choices,
             )
     typer.echo(f"wrote {printable(output)}")
 
@@ -116,6 +122,7 @@ def _apply_finetuned(
             stores.counts,
             output,
             classifier=classifier,
+            where=str(query),
             overwrite=overwrite,
             **{name: embedding[name] for name in names},
             **choices,

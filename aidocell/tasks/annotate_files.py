@@ -95,11 +95,13 @@ def annotate_apply(
     unknown_threshold: float | None = None,
     vote: bool = False,
     seed: int = 0,
+    where: str | None = None,
     overwrite: bool = False,
 ) -> pd.DataFrame:
     """Label the cells of stores and write a Parquet table, whole or not at all.
 
-    Columns and options as of :func:`aidocell.tasks.classifier.apply`.
+    Columns and options as of :func:`aidocell.tasks.classifier.apply`; without `where` messages
+    name the stores.
     """
     files.refuse_existing(output, overwrite=overwrite)
     loaded = load_classifier(classifier)
@@ -109,7 +111,7 @@ def annotate_apply(
         cells.vectors(np.arange(len(cells.names))),
         cells.names,
         provenance=cells.provenances[0],
-        where=", ".join(str(path) for path in embeddings),
+        where=where or ", ".join(str(path) for path in embeddings),
         unknown=unknown,
         unknown_threshold=unknown_threshold,
         vote=vote,

@@ -143,6 +143,7 @@ def predict_counts(
     precision: str = "auto",
     attention: str = "auto",
     batch_size: int | str = "auto",
+    where: str | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Label the cells of stores of counts by a fine-tuned folder.
 
@@ -158,6 +159,8 @@ def predict_counts(
         Their samples, if cells are to be called ``<sample>:<barcode>``.
     device, precision, attention, batch_size
         As of :func:`aidocell.embed`.
+    where
+        What to call the cells in a message; the paths if not given.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def predict_counts(
     tuned = load_finetuned(folder, device=device, precision=precision, attention=attention)
     cells = stored_counts(counts, samples)
     found = cells.provenances[0]["genes_sha256"]
-    where = ", ".join(str(path) for path in counts)
+    where = where or ", ".join(str(path) for path in counts)
     require_same("gene list", tuned.content["genes_sha256"], found, where=where)
     names, parts, far = [], [], []
     with progress("Labelling", len(cells.names)) as advance:
