@@ -7,7 +7,9 @@ be raised.
 
 from __future__ import annotations
 
-__all__ = ["CATALOGUE", "AidocellError", "InputError", "MachineError", "printable"]
+from collections.abc import Sequence
+
+__all__ = ["CATALOGUE", "AidocellError", "InputError", "MachineError", "first_few", "printable"]
 
 CATALOGUE = {
     # files and matrices
@@ -58,6 +60,12 @@ CATALOGUE = {
 def printable(text: object) -> str:
     """Escape control characters, so that a name from a file stays on one log line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are, for a message."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class AidocellError(Exception):

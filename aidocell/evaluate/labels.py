@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aidocell.errors import InputError
+from aidocell.errors import InputError, first_few
 
 __all__ = ["Selection", "about_alike", "clean_groups", "clean_labels", "select_cells"]
 
@@ -62,10 +62,9 @@ def about_alike(names: Sequence[str] | np.ndarray, what: str = "groups") -> list
     alike = [" and ".join(map(repr, same)) for same in folded if len(same) > 1]
     if not alike:
         return []
-    more = f" and {len(alike) - 5} more" if len(alike) > 5 else ""
     text = (
         f"{what} that differ by upper and lower case or by white space alone count as several: "
-        f"{', '.join(alike[:5])}{more}"
+        f"{first_few(alike)}"
     )
     return [{"id": f"{what}-alike", "text": text}]
 
@@ -182,6 +181,5 @@ def _require_classes(
         )
 
 
-def _listed(sizes: dict[str, int] | pd.Series, *, first: int = 5) -> str:
-    shown = [f"'{label}' ({n})" for label, n in list(sizes.items())[:first]]
-    return ", ".join(shown) + (f" and {len(sizes) - first} more" if len(sizes) > first else "")
+def _listed(sizes: dict[str, int] | pd.Series) -> str:
+    return first_few([f"'{label}' ({n})" for label, n in sizes.items()])

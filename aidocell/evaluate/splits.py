@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from aidocell.errors import InputError
+from aidocell.errors import InputError, first_few
 from aidocell.evaluate.digests import row_digests
 
 __all__ = ["assign_folds", "assign_groups", "assign_repeated_folds"]
@@ -247,8 +247,7 @@ def _about_training_parts(labels: np.ndarray, fold: np.ndarray, folds: int) -> l
     lacking = classes[~np.logical_and.reduce(list(present.values()))]
     if not len(lacking):
         return []
-    names = ", ".join(f"'{name}'" for name in lacking[:5])
-    names += f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+    names = first_few([f"'{name}'" for name in lacking])
     text = f"classes whose cells all lie in one fold can never be called right there: {names}"
     return [{"id": "class-in-one-fold", "text": text}]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from aidocell.errors import InputError
+from aidocell.errors import InputError, first_few
 from aidocell.model.config import ModelConfig
 from aidocell.model.network import AidoCell
 
@@ -166,9 +166,11 @@ def check(tensors: dict[str, Tensor], config: ModelConfig, *, where: str) -> Non
         )
     expected = _expected_shapes(config, head=has_head(tensors))
     if missing := sorted(expected.keys() - tensors.keys()):
-        raise _refused(f"{where} has no tensor {_first(missing)}")
+        raise _refused(f"{where} has no tensor {first_few(missing)}")
     if extra := sorted(tensors.keys() - expected.keys()):
-        raise _refused(f"{where} has a tensor that config.json does not ask for: {_first(extra)}")
+        raise _refused(
+            f"{where} has a tensor that config.json does not ask for: {first_few(extra)}"
+        )
     for name, tensor in tensors.items():
         _check_tensor(name, tensor, expected[name], where)
 
@@ -198,11 +200,6 @@ def digest(tensors: dict[str, Tensor]) -> str:
         total.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
-
-
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def _refused(what: str) -> InputError:

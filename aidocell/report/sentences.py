@@ -5,9 +5,10 @@ No sentence has an adjective that no figure carries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from aidocell.errors import first_few
 from aidocell.report import numbers
 from aidocell.report.annotation import Annotation, Estimate, MethodFigures
 from aidocell.report.study import Study
@@ -51,7 +52,7 @@ def _refused(study: Study) -> Sentence | None:
     if len(study.samples) == 1:
         error = refused[0].audit["error"]
         return Sentence("fail", f"Refused ({error['id']}): {error['what']}.", "samples")
-    named = _named([f"{s.name} ({s.audit['error']['id']})" for s in refused])
+    named = first_few([f"{s.name} ({s.audit['error']['id']})" for s in refused], 3)
     total = numbers.plural(len(study.samples), "sample")
     return Sentence("fail", f"{len(refused)} of {total} refused: {named}.", "samples")
 
@@ -66,7 +67,7 @@ def _second_look(study: Study) -> Sentence | None:
         return Sentence(
             level, f"Needs a second look: {'; '.join(judged[0].verdict.reasons)}.", "samples"
         )
-    named = _named([f"{s.name} ({s.verdict.reasons[0]})" for s in judged])
+    named = first_few([f"{s.name} ({s.verdict.reasons[0]})" for s in judged], 3)
     count = f"{len(judged)} of {numbers.plural(len(study.admitted), 'sample')}"
     return Sentence(level, f"{count} to look at: {named}.", "samples")
 
@@ -185,9 +186,3 @@ def _macro(method: MethodFigures) -> str:
     if numbers.is_missing(estimate.value):
         return "not known"
     return str(numbers.interval(estimate.value, estimate.low, estimate.high))
-
-
-def _named(items: Sequence[str], most: int = 3) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from aidocell.baselines import Method
-from aidocell.errors import InputError
+from aidocell.errors import InputError, first_few
 from aidocell.evaluate.splits import assign_groups, assign_repeated_folds
 from aidocell.tasks.labelled import Labelled
 
@@ -156,8 +156,5 @@ def _require_groups(labelled: Labelled, repeats: int) -> None:
 def _about_classes(names: Sequence[str], what: str) -> list[dict[str, str]]:
     if not len(names):
         return []
-    listed = ", ".join(f"'{name}'" for name in names[:5])
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [
-        {"id": "class-in-one-file", "text": f"classes of one file alone, {what}: {listed}{more}"}
-    ]
+    listed = first_few([f"'{name}'" for name in names])
+    return [{"id": "class-in-one-file", "text": f"classes of one file alone, {what}: {listed}"}]
