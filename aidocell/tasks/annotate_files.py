@@ -153,9 +153,13 @@ def annotate_apply_counts(
 
     files.refuse_existing(output, overwrite=overwrite)
     table, content = predict_counts(classifier, counts, samples=samples, **runtime)
-    measured = content["similarity"] is not None and unknown_threshold is None
-    far = (table["distance"] > 1).to_numpy() if measured else None
-    table = flag_unknown(table, unknown_threshold, far=far, unknown=unknown)
+    table = flag_unknown(
+        table,
+        threshold=None,
+        far=content["similarity"] is not None,
+        unknown=unknown,
+        unknown_threshold=unknown_threshold,
+    )
     head = files.sha256_file(Path(classifier) / "head.safetensors")
     made_from = {"classifier": head, "base": content["base"]}
     write_table(table, output, about={**made_from, **table.attrs})

@@ -67,7 +67,8 @@ class Classifier:
     @property
     def far_is_unknown(self) -> bool:
         """Whether cells beyond distance 1 are unknown too."""
-        return bool((self.content["unknown"] or {}).get("far_is_unknown"))
+        unknown = self.content["unknown"]
+        return unknown is not None and unknown["far_is_unknown"]
 
     @cached_property
     def fitted(self) -> Any:
@@ -121,8 +122,7 @@ def apply(
     where
         What to call the embeddings in an error.
     unknown, unknown_threshold
-        As of :func:`flag_unknown`; a threshold that is given replaces the classifier's rule,
-        distances included.
+        As of :func:`flag_unknown`, where the classifier's own rule is `threshold` and `far`.
     vote
         Add the majority vote within neighbourhoods of these cells, by :mod:`aidocell.tasks.vote`.
     seed
@@ -148,15 +148,21 @@ def apply(
     predicted, probabilities = classifier.label(embeddings)
     names = np.array([str(name) for name in cells], dtype=object)
     table = pd.DataFrame(
-        {"cell": names, "predicted": predicted, "probability": probabilities.max(axis=1)}
+        {
+            "cell": names,
+            "predicted": predicted,
+            "probability": probabilities.max(axis=1),
+            "distance": classifier.distances(embeddings),
+        }
     )
-    distance = classifier.distances(embeddings)
-    threshold, far = classifier.threshold, distance > 1 if classifier.far_is_unknown else None
-    if unknown_threshold is not None:
-        threshold, far = unknown_threshold, None
-    table = flag_unknown(table, threshold, far=far, unknown=unknown)
-    table["distance"] = distance
-    warn_if_far(distance, where)
+    warn_if_far(table["distance"], where)
+    table = flag_unknown(
+        table,
+        threshold=classifier.threshold,
+        far=classifier.far_is_unknown,
+        unknown=unknown,
+        unknown_threshold=unknown_threshold,
+    )
     if classifier.content["ontology"]:
         known = classifier.content["ontology"]
         table["ontology_id"] = np.array([known.get(n) for n in predicted], dtype=object)
@@ -169,37 +175,41 @@ def apply(
 
 def flag_unknown(
     table: pd.DataFrame,
-    threshold: float | None,
     *,
-    far: np.ndarray | None = None,
+    threshold: float | None,
+    far: bool,
     unknown: bool = True,
+    unknown_threshold: float | None = None,
 ) -> pd.DataFrame:
     """Add ``unknown`` after ``probability``: which cells are below the threshold, or far.
 
     Parameters
     ----------
     table
-        With ``probability``.
-    threshold
-        Between 0 and 1; with neither it nor `far` no cell is unknown, and a line says so.
-    far
-        Cells that are unknown whatever their probability.
+        With ``probability`` and ``distance``.
+    threshold, far
+        The classifier's own rule: a probability, and whether cells beyond distance 1 are unknown
+        too. With neither no cell is, and a line says so.
     unknown
         Whether there are unknown cells at all.
+    unknown_threshold
+        Between 0 and 1; replaces the rule, distances included.
     """
+    if unknown_threshold is not None:
+        threshold, far = unknown_threshold, False
     if threshold is not None and not 0 <= threshold <= 1:
         what = f"the threshold of unknown cells is {threshold:g}"
         raise InputError("E_CONFIG", what, fix="give a probability between 0 and 1")
     if not unknown:
-        threshold, far = None, None
-    elif threshold is None and far is None:
+        threshold, far = None, False
+    elif threshold is None and not far:
         log.warning("no threshold was chosen in training: no cell is called unknown")
     unsure = table["probability"].to_numpy() < (threshold or 0.0)
-    distant = np.zeros(len(table), bool) if far is None else far
+    distant = far & (table["distance"].to_numpy() > 1)
     table = table.copy()
     table.insert(table.columns.get_loc("probability") + 1, "unknown", unsure | distant)
-    table.attrs |= {"unknown_threshold": threshold, "far_is_unknown": far is not None}
-    if threshold is not None or far is not None:
+    table.attrs |= {"unknown_threshold": threshold, "far_is_unknown": far}
+    if threshold is not None or far:
         log.info(
             "unknown: %d of %d cells, %d of them for their probability, %d for their distance",
             table["unknown"].sum(),

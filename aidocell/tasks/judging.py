@@ -62,12 +62,11 @@ def require_methods(
     settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse methods that do not exist or lack what they work on (``E_CONFIG``)."""
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods or len(set(methods)) < len(methods):
-        repeated = [name for name in methods if list(methods).count(name) > 1]
-        found = f"'{repeated[0]}' is named twice" if repeated else "no method is named"
-        found = f"'{unknown[0]}' is no method" if unknown else found
-        raise InputError("E_CONFIG", found, fix=f"choose from: {', '.join(METHODS)}")
+    wrong = [f"'{name}' is no method" for name in methods if name not in METHODS]
+    wrong += [f"'{name}' is named twice" for name in methods if list(methods).count(name) > 1]
+    if wrong or not methods:
+        what = wrong[0] if wrong else "no method is named"
+        raise InputError("E_CONFIG", what, fix=f"choose from: {', '.join(METHODS)}")
     have = {"embedding": embeddings, "counts": counts, "labels": embeddings or counts}
     for name in methods:
         what = _lacking(METHODS[name], have, settings or {})
