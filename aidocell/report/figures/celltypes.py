@@ -14,6 +14,7 @@ from aidocell.report.figures.svg import (
     Figure,
     Scale,
     canvas,
+    diamond,
     element,
     line,
     rect,
@@ -103,7 +104,7 @@ def _published_row(y: float, title: str, value: float, x: Scale) -> list[Markup]
     place = x(value)
     return [
         text(0, y + 4, shortened(title, 66), class_="soft"),
-        element("path", d=f"M{place - 6:.1f} {y}l6 -6l6 6l-6 6z", class_="published"),
+        diamond(place, y, class_="published"),
         text(_WIDTH - 176, y + 4, f"{value:.2f}, not from this run", class_="soft"),
         rect(0, y - 13, _WIDTH, 26, fill="transparent", data_tip=f"{title}: {value:.3f}"),
     ]

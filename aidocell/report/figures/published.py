@@ -9,7 +9,17 @@ from markupsafe import Markup
 
 from aidocell.report import numbers
 from aidocell.report.colours import KEPT
-from aidocell.report.figures.svg import Figure, Scale, canvas, element, line, shortened, text, ticks
+from aidocell.report.figures.svg import (
+    Figure,
+    Scale,
+    canvas,
+    diamond,
+    element,
+    line,
+    shortened,
+    text,
+    ticks,
+)
 
 __all__ = ["beside_published"]
 
@@ -63,22 +73,16 @@ def _row(y: float, row: Mapping[str, Any], x: Scale) -> list[Markup]:
             parts.append(line(x(row["low"]), y, x(row["high"]), y, class_="whisker"))
         parts.append(element("circle", tip, cx=x(row["regenerated"]), cy=y, r=5, fill=KEPT))
     if row["published"] is not None:
-        parts.append(
-            _diamond(x(row["published"]), y, f"{row['method']}, published: {row['published']:g}")
-        )
+        tip = element("title", f"{row['method']}, published: {row['published']:g}")
+        parts.append(diamond(x(row["published"]), y, tip, class_="published"))
     return parts
-
-
-def _diamond(x: float, y: float, tip: str) -> Markup:
-    path = f"M{x - 6:.1f} {y:.1f}l6 -6l6 6l-6 6z"
-    return element("path", element("title", tip), d=path, class_="published")
 
 
 def _legend() -> list[Markup]:
     return [
         element("circle", cx=306, cy=12, r=5, fill=KEPT),
         text(318, 16, "regenerated in this run, line: 95 % interval"),
-        _diamond(612, 12, "published"),
+        diamond(612, 12, element("title", "published"), class_="published"),
         text(624, 16, "published elsewhere"),
     ]
 

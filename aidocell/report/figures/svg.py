@@ -12,6 +12,7 @@ __all__ = [
     "Figure",
     "Scale",
     "canvas",
+    "diamond",
     "element",
     "group",
     "line",
@@ -85,6 +86,11 @@ def rect(x: float, y: float, width: float, height: float, **attributes: object) 
 
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> Markup:
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, **attributes)
+
+
+def diamond(x: float, y: float, *children: object, **attributes: object) -> Markup:
+    """The mark of a figure that was published elsewhere."""
+    return element("path", *children, d=f"M{x - 6:.1f} {y:g}l6 -6l6 6l-6 6z", **attributes)
 
 
 def text(x: float, y: float, content: object, **attributes: object) -> Markup:
