@@ -12,15 +12,20 @@ to compile; here all pairs are looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
-from sklearn.neighbors import KNeighborsClassifier
 
 from aidocell.baselines.genes import COMPONENTS
+from aidocell.baselines.knn import new_neighbours
 from aidocell.baselines.order import canonical_order
 from aidocell.baselines.packages import borrowed, normalised, require_cells
 from aidocell.baselines.variable import variable_genes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from sklearn.neighbors import KNeighborsClassifier
 
 __all__ = ["Fitted", "fit", "predict_proba"]
 
@@ -63,7 +68,7 @@ def fit(X: sparse.csr_matrix, y: np.ndarray, *, seed: int) -> Fitted:
         number = max(1, min(COMPONENTS, min(cells.shape) - 1))
         scanpy.pp.pca(cells, n_comps=number, svd_solver="arpack", random_state=seed)
     mean = np.asarray(cells.X.mean(axis=0, dtype=np.float64)).ravel()
-    machine = KNeighborsClassifier(min(NEIGHBOURS, len(y)), algorithm="brute")
+    machine = new_neighbours(len(y), NEIGHBOURS)
     fitted = Fitted(columns, mean, cells.varm["PCs"].astype(np.float64), machine)
     machine.fit(fitted.components(X), y)
     return fitted
@@ -82,5 +87,5 @@ def predict_proba(fitted: Fitted, X: sparse.csr_matrix) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _normalised(counts: sparse.csr_matrix):
+def _normalised(counts: sparse.csr_matrix) -> AnnData:
     return normalised(counts, np.arange(counts.shape[1]))

@@ -14,10 +14,10 @@ __all__ = ["NEIGHBOURS", "fit", "from_arrays", "new_neighbours", "predict_proba"
 NEIGHBOURS = 5  # scikit-learn's default; a class needs few cells to be found at all
 
 
-def new_neighbours(cells: int) -> KNeighborsClassifier:
-    """Five neighbours of equal weight (all, where there are fewer training cells)."""
+def new_neighbours(cells: int, most: int = NEIGHBOURS) -> KNeighborsClassifier:
+    """So many neighbours of equal weight (all, where there are fewer training cells)."""
     # brute force: a tree is no faster in tens of dimensions and breaks ties in its own order
-    return KNeighborsClassifier(n_neighbors=min(NEIGHBOURS, cells), algorithm="brute")
+    return KNeighborsClassifier(n_neighbors=min(most, cells), algorithm="brute")
 
 
 def fit(X: np.ndarray, y: np.ndarray, *, seed: int) -> Pipeline:
