@@ -25,6 +25,7 @@ from aidocell.tasks.card import write_card
 from aidocell.tasks.classifier import Classifier
 from aidocell.tasks.classifier_schema import FORMAT, arrays_of, require_sense
 from aidocell.tasks.folder_content import FolderKind
+from aidocell.tasks.similarity import array_shapes
 
 __all__ = ["FORMAT", "load_classifier", "read_content", "save_classifier"]
 
@@ -115,8 +116,7 @@ def _require_distances(classifier: Classifier) -> None:
     if classifier.content["similarity"] is None:
         return
     width, classes = len(classifier.arrays["mean"]), len(classifier.classes)
-    expected = {"whitening": (width, width), "centroids": (classes, width)}
-    for name, shape in expected.items():
+    for name, shape in array_shapes(width, classes).items():
         if classifier.arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {classifier.arrays[name].shape}")
 

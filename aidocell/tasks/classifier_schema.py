@@ -8,6 +8,7 @@ import jsonschema
 
 from aidocell.tasks.classifier import TRAINABLE
 from aidocell.tasks.ontology import TERM
+from aidocell.tasks.similarity import SCHEMA as SIMILARITY
 
 __all__ = ["FORMAT", "arrays_of", "require_sense"]
 
@@ -34,7 +35,6 @@ _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _PERHAPS = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e30}
 _FLOOR = {"type": "number", "exclusiveMinimum": 0, "maximum": 0.5}
-_POSITIVE_OR_0 = {"type": "number", "minimum": 0, "maximum": 1e30}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -117,7 +117,7 @@ _SCHEMA = _object(
                 classes=_BY_CLASS,
             )
         ),
-        "similarity": _or_null(_object(unit=_POSITIVE, median=_POSITIVE_OR_0, cells=_COUNT)),
+        "similarity": _or_null(SIMILARITY),
         "ontology": {"type": "object", "additionalProperties": _TEXT},
         "arrays_sha256": _HEX,
         "content_sha256": _HEX,

@@ -20,6 +20,8 @@ from aidocell.tasks.labelled import Labelled
 __all__ = [
     "FAR_SHARE",
     "PERCENTILE",
+    "SCHEMA",
+    "array_shapes",
     "distances",
     "in_units",
     "learn_similarity",
@@ -31,6 +33,15 @@ log = logging.getLogger(__name__)
 
 PERCENTILE = 99  # of the cells held out; their distance is the unit
 FAR_SHARE = 0.05  # of a query's cells beyond that distance, above which there is a warning
+SCHEMA = {
+    "type": "object",
+    "required": ["unit", "median", "cells"],
+    "properties": {
+        "unit": {"type": "number", "exclusiveMinimum": 0, "maximum": 1e30},
+        "median": {"type": "number", "minimum": 0, "maximum": 1e30},
+        "cells": {"type": "integer", "minimum": 0},
+    },
+}  # of what a classifier's folder says of its distances
 _STEP = 8192  # cells at a time
 _FLOOR = 1e-6  # least spread of a direction, as a part of the mean one
 
@@ -97,6 +108,11 @@ def whitened_classes(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, np
     values = np.maximum(values, _FLOOR * (values.mean() or 1.0))
     whitening = vectors / np.sqrt(values) / scale[:, None]
     return {"whitening": whitening, "centroids": means @ whitening}
+
+
+def array_shapes(width: int, classes: int) -> dict[str, tuple[int, int]]:
+    """Shapes of the arrays that distances need, for a reader that does not trust them."""
+    return {"whitening": (width, width), "centroids": (classes, width)}
 
 
 def distances(arrays: Mapping[str, np.ndarray], embeddings: np.ndarray) -> np.ndarray:

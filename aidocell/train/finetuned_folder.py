@@ -24,6 +24,8 @@ from aidocell.evaluate.tables import write_tsv
 from aidocell.model import load_model, save_checkpoint
 from aidocell.provenance import run_key
 from aidocell.tasks.folder_content import FolderKind
+from aidocell.tasks.similarity import SCHEMA as SIMILARITY
+from aidocell.tasks.similarity import array_shapes
 from aidocell.train.finetuned import FORMAT, KIND, LARGEST_JSON, FineTuned
 from aidocell.train.finetuned_card import write_card
 from aidocell.train.heads import CellClassifier, new_head
@@ -44,8 +46,6 @@ _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 _HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _NUMBER = {"type": ["number", "null"]}
-_POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e30}
-_SIZE = {"type": "number", "minimum": 0, "maximum": 1e30}
 _SIZES = {"type": "array", "items": _COUNT}
 
 
@@ -94,12 +94,7 @@ _SCHEMA = _object(
                 _object({"temperature": {"type": "number", "exclusiveMinimum": 0}}),
             ]
         },
-        "similarity": {
-            "anyOf": [
-                {"type": "null"},
-                _object({"unit": _POSITIVE, "median": _SIZE, "cells": _COUNT}),
-            ]
-        },
+        "similarity": {"anyOf": [{"type": "null"}, SIMILARITY]},
         "files": {
             "type": "object",
             "required": list(_REQUIRED),
@@ -209,9 +204,12 @@ def _read_arrays(folder: Path, content: dict[str, Any], hidden: int) -> dict[str
         raise _KIND.damaged(folder, f"{_DISTANCES}: {str(error).splitlines()[0]}") from error
     shapes = {name: array.shape for name, array in arrays.items()}
     classes = shapes.get("centroids", (0,))[0]
-    expected = {"whitening": (hidden, hidden), "centroids": (classes, hidden)}
     finite = all(a.dtype == np.float64 and np.isfinite(a).all() for a in arrays.values())
-    if shapes != expected or not finite or not 1 <= classes <= len(content["classes"]):
+    if (
+        shapes != array_shapes(hidden, classes)
+        or not finite
+        or not 1 <= classes <= len(content["classes"])
+    ):
         raise _KIND.damaged(folder, f"{_DISTANCES} holds something else than distances need")
     return arrays
 
